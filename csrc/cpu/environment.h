@@ -1,0 +1,100 @@
+// Purpose: the floating-point environment of a kernel, and the threads that run it.
+// Included by: the ISA units.
+// Invariants: a kernel computes with the default environment (round to nearest, no flush to zero) whatever the caller
+// or another library has set, in each of its threads, and puts the caller's back.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+namespace rpupy {
+namespace RPUPY_ISA_NAME {
+
+class DefaultFloatingPoint {
+ public:
+#if defined(__x86_64__)
+  DefaultFloatingPoint() : saved_(_mm_getcsr()) {
+    if (saved_ != kDefault) _mm_setcsr(kDefault);
+  }
+  ~DefaultFloatingPoint() {
+    if (saved_ != kDefault) _mm_setcsr(saved_);
+  }
+
+ private:
+  static constexpr unsigned kDefault = 0x1f80;
+  unsigned saved_;
+#elif defined(__aarch64__)
+  DefaultFloatingPoint() : saved_(__builtin_aarch64_get_fpcr()) { __builtin_aarch64_set_fpcr(0); }
+  ~DefaultFloatingPoint() { __builtin_aarch64_set_fpcr(saved_); }
+
+ private:
+  unsigned saved_;
+#else
+  DefaultFloatingPoint() {}
+  ~DefaultFloatingPoint() {}
+#endif
+  DefaultFloatingPoint(const DefaultFloatingPoint&) = delete;
+  DefaultFloatingPoint& operator=(const DefaultFloatingPoint&) = delete;
+};
+
+// A member of a team and its share of a range.
+struct Member {
+  int number;
+  int team;
+
+  // Bounds of this member's part of 0 ... n, in multiples of `unit`.
+  void share(int64_t n, int64_t unit, int64_t& from, int64_t& to) const {
+    const int64_t units = (n + unit - 1) / unit;
+    from = units * number / team * unit;
+    to = units * (number + 1) / team * unit;
+    if (from > n) from = n;
+    if (to > n) to = n;
+  }
+};
+
+// Waits for the whole team; every member must come by.
+inline void meet(const Member& member) {
+#if defined(_OPENMP)
+  if (member.team > 1) {
+#pragma omp barrier
+  }
+#else
+  (void)member;
+#endif
+}
+
+// Runs work(member) on a team. One thread never enters an OpenMP region: small calls stay cheap, and a forked child,
+// in which a region would hang, can compute.
+template <class Work>
+inline void run_team(int threads, const Work& work) {
+#if defined(_OPENMP)
+  if (threads > 1) {
+#pragma omp parallel num_threads(threads)
+    {
+      const DefaultFloatingPoint environment;
+      work(Member{omp_get_thread_num(), omp_get_num_threads()});
+    }
+    return;
+  }
+#else
+  (void)threads;
+#endif
+  const DefaultFloatingPoint environment;
+  work(Member{0, 1});
+}
+
+// How many threads `work` elementary steps (about a nanosecond each) are worth.
+inline int worthwhile_threads(int threads, int64_t work) {
+  constexpr int64_t kStepsPerThread = 40000;
+  const int64_t most = work / kStepsPerThread;
+  return most < 2 ? 1 : static_cast<int>(most < threads ? most : threads);
+}
+
+}  // namespace RPUPY_ISA_NAME
+}  // namespace rpupy

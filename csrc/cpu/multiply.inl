@@ -1,0 +1,173 @@
+// Purpose: the fixed-order matrix product: C[r, c] = one chain of fma over k, ascending, started at 0 or at C.
+// Included by: kernels.inl.
+// Invariants: lanes are columns and a chain is never split, so tiles, batches and threads cannot change a bit.
+// Blocks of kDepth terms store the chains to C and load them again, which keeps them.
+
+namespace rpupy {
+namespace RPUPY_ISA_NAME {
+
+constexpr int64_t kPanel = 32;   // columns that a micro kernel holds in registers
+constexpr int64_t kDepth = 512;  // terms between two visits of C: a panel of this depth stays in L2
+constexpr int kVectors = static_cast<int>(kPanel / kLanes);
+// Rows by kVectors accumulators, leaving registers for a panel row and a broadcast.
+constexpr int kMaxRows = kLanes == 16 ? 12 : (kLanes == 8 ? 3 : 2);
+
+RPUPY_HD int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+template <int R>
+static void micro_kernel(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth, float* c, int64_t ldc,
+                         bool resume) {
+  f32v acc[R][kVectors];
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = resume ? load(c + r * ldc + v * kLanes) : f32v{};
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    f32v row[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) row[v] = load(b + k * ldb + v * kLanes);
+#pragma GCC unroll 12
+    for (int r = 0; r < R; ++r) {
+      const f32v factor = f32v{} + a[r * lda + k];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(factor, row[v], acc[r][v]);
+    }
+  }
+#pragma GCC unroll 12
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) store(c + r * ldc + v * kLanes, acc[r][v]);
+  }
+}
+
+using MicroKernel = void (*)(const float*, int64_t, const float*, int64_t, int64_t, float*, int64_t, bool);
+
+template <int R>
+struct MicroKernels {
+  static MicroKernel of(int rows) { return rows == R ? micro_kernel<R> : MicroKernels<R - 1>::of(rows); }
+};
+template <>
+struct MicroKernels<1> {
+  static MicroKernel of(int) { return micro_kernel<1>; }
+};
+
+// One panel of columns for any number of rows. `c` has room for a whole panel.
+static void multiply_panel(int64_t rows, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth,
+                           float* c, int64_t ldc, bool resume) {
+  const int64_t blocks = (rows + kMaxRows - 1) / kMaxRows;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t from = rows * block / blocks;
+    const int64_t to = rows * (block + 1) / blocks;
+    MicroKernels<kMaxRows>::of(static_cast<int>(to - from))(a + from * lda, lda, b, ldb, depth, c + from * ldc, ldc,
+                                                            resume);
+  }
+}
+
+// Copies `depth` rows of up to kPanel columns next to each other, with zeros behind the last column.
+static void copy_panel(const float* b, int64_t ldb, int64_t columns, int64_t depth, float* panel) {
+  for (int64_t k = 0; k < depth; ++k) {
+    for (int64_t c = 0; c < kPanel; c += kLanes) {
+      const int64_t left = columns - c;
+      const f32v v = left >= kLanes ? load(b + k * ldb + c)
+                                    : (left > 0 ? load_part(b + k * ldb + c, static_cast<int>(left)) : f32v{});
+      store(panel + k * kPanel + c, v);
+    }
+  }
+}
+
+// C = A B for B in C order. `c` has room for whole panels; `panel` for kDepth * kPanel numbers.
+static void multiply_rows(int64_t rows, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth,
+                          int64_t first_column, int64_t last_column, float* c, int64_t ldc, float* panel) {
+  for (int64_t k = 0; k < depth; k += kDepth) {
+    const int64_t part = depth - k < kDepth ? depth - k : kDepth;
+    for (int64_t column = first_column; column < last_column; column += kPanel) {
+      const int64_t columns = last_column - column;
+      const float* from = b + k * ldb + column;
+      if (columns >= kPanel && rows <= kMaxRows) {
+        multiply_panel(rows, a + k, lda, from, ldb, part, c + column, ldc, k > 0);
+      } else {
+        copy_panel(from, ldb, columns, part, panel);
+        multiply_panel(rows, a + k, lda, panel, kPanel, part, c + column, ldc, k > 0);
+      }
+    }
+  }
+}
+
+// ---- packed weights ------------------------------------------------------------------------------
+
+// Packed weights: panels of kPanel outputs; in a panel input after input, each with its kPanel weights.
+RPUPY_HD float* panel_of(float* packed, int64_t panel, int64_t in_size) { return packed + panel * in_size * kPanel; }
+
+#if RPUPY_LANES == 16
+// A 16 x 16 block, rows to columns, in registers.
+RPUPY_HD void transpose_block(const float* from, int64_t ld, float* to) {
+  __m512 r[16], t[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_ps(from + i * ld);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+    t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    r[4 * i] = _mm512_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
+    r[4 * i + 1] = _mm512_shuffle_ps(t[4 * i], t[4 * i + 2], 0xEE);
+    r[4 * i + 2] = _mm512_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
+    r[4 * i + 3] = _mm512_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xEE);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xDD);
+    t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xDD);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    _mm512_storeu_ps(to + i * kPanel, _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88));
+    _mm512_storeu_ps(to + (i + 8) * kPanel, _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD));
+    _mm512_storeu_ps(to + (i + 4) * kPanel, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88));
+    _mm512_storeu_ps(to + (i + 12) * kPanel, _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD));
+  }
+}
+#else
+RPUPY_HD void transpose_block(const float* from, int64_t ld, float* to) {
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 16; ++j) to[j * kPanel + i] = from[i * ld + j];
+  }
+}
+#endif
+
+static void pack_panel(const float* weights, int64_t in_size, int64_t outputs, float* panel) {
+  for (int64_t j = 0; j < in_size; j += 16) {
+    for (int64_t i = 0; i < kPanel; i += 16) {
+      if (j + 16 <= in_size && i + 16 <= outputs) {
+        transpose_block(weights + i * in_size + j, in_size, panel + j * kPanel + i);
+        continue;
+      }
+      for (int64_t jj = j; jj < j + 16 && jj < in_size; ++jj) {
+        for (int64_t ii = i; ii < i + 16; ++ii) {
+          panel[jj * kPanel + ii] = ii < outputs ? weights[ii * in_size + jj] : 0.0f;
+        }
+      }
+    }
+  }
+}
+
+static void pack_weights(const ProductArgs& args) {
+  const TileView& tile = args.tile;
+  const int threads = worthwhile_threads(tile.threads, tile.out_size * tile.in_size / 4);
+  run_team(threads, [&](const Member& member) {
+    int64_t from, to;
+    member.share(tile.out_size, kPanel, from, to);
+    for (int64_t i = from; i < to; i += kPanel) {
+      pack_panel(args.weights + i * tile.in_size, tile.in_size, tile.out_size - i,
+                 panel_of(args.packed, i / kPanel, tile.in_size));
+    }
+  });
+}
+
+}  // namespace RPUPY_ISA_NAME
+}  // namespace rpupy

@@ -1,0 +1,21 @@
+// Purpose: the only list of devices. Kernel tables, name tables and launchers expand from it.
+// Included by: the ISA units, dispatch.cpp and the CUDA launchers.
+// Invariants: one line for each device.
+#pragma once
+
+#include "constant_step.h"
+#include "floating_point.h"
+#include "ideal.h"
+#include "linear_step.h"
+#include "soft_bounds.h"
+
+// clang-format off
+#define RPUPY_PULSED_DEVICES(X) \
+  X(ConstantStep)               \
+  X(LinearStep)                 \
+  X(SoftBounds)
+
+#define RPUPY_EXACT_DEVICES(X) \
+  X(FloatingPoint)             \
+  X(Ideal)
+// clang-format on

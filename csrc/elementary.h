@@ -1,0 +1,73 @@
+// Purpose: logarithm and exponential from +, *, fma and integer operations, so that every backend gives the same bits.
+// Included by: rng.h and the device headers.
+// Invariants: errors as stated at each function, tested in tests/test_csrc/test_elementary.py. The coefficients are
+// minimax fits (Remez) of the functions named beside them.
+#pragma once
+
+#include "number.h"
+
+namespace rpupy {
+namespace RPUPY_ISA_NAME {
+
+// ln(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1], as f + f^2 Q(f).
+template <class F>
+RPUPY_HD F log_one_plus(F f) {
+  F q = all_lanes<F>(-0.07644994556903839f);
+  q = fma(q, f, all_lanes<F>(0.12921948730945587f));
+  q = fma(q, f, all_lanes<F>(-0.1324271857738495f));
+  q = fma(q, f, all_lanes<F>(0.14179255068302155f));
+  q = fma(q, f, all_lanes<F>(-0.16608795523643494f));
+  q = fma(q, f, all_lanes<F>(0.20002087950706482f));
+  q = fma(q, f, all_lanes<F>(-0.2500159740447998f));
+  q = fma(q, f, all_lanes<F>(0.33333325386047363f));
+  q = fma(q, f, all_lanes<F>(-0.49999988079071045f));
+  return fma(f * f, q, f);
+}
+
+// a = 2^exponent * (1 + f), 1 + f in [sqrt(1/2), sqrt(2)); a is positive and normal.
+template <class F>
+RPUPY_HD void split_exponent(F a, F& exponent, F& f) {
+  constexpr uint32_t kSqrtHalf = 0x3f3504f3u;
+  const UIntOf<F> shifted = bits_of(a) - kSqrtHalf;
+  // An arithmetic shift: the sign of the exponent has to survive.
+  const UIntOf<F> high = (shifted >> 23) | ((all_lanes_of<UIntOf<F>>(0u) - (shifted >> 31)) << 9);
+  exponent = signed_to_float(high);
+  f = float_of_bits((shifted & 0x007fffffu) + kSqrtHalf) - 1.0f;
+}
+
+// Natural logarithm of a positive normal number; error below 1.5 ulp.
+template <class F>
+RPUPY_HD F logarithm(F a) {
+  F exponent, f;
+  split_exponent(a, exponent, f);
+  // ln 2 in two parts: the first has 9 trailing zero bits, so its product with an exponent is exact.
+  const F low = fma(exponent, all_lanes<F>(-2.12194440e-4f), log_one_plus(f));
+  return fma(exponent, all_lanes<F>(0.693359375f), low);
+}
+
+// e^a, with a limited to [-87, 88] so that the result stays normal and finite; error below 1.5 ulp.
+template <class F>
+RPUPY_HD F exponential(F a) {
+  a = clamp(a, all_lanes<F>(-87.0f), all_lanes<F>(88.0f));
+  const F n = round_even(a * 1.44269504f);
+  F r = fma(n, all_lanes<F>(-0.693359375f), a);
+  r = fma(n, all_lanes<F>(2.12194440e-4f), r);
+  F q = all_lanes<F>(0.001381459878757596f);
+  q = fma(q, r, all_lanes<F>(0.008368716575205326f));
+  q = fma(q, r, all_lanes<F>(0.04166838899254799f));
+  q = fma(q, r, all_lanes<F>(0.1666652113199234f));
+  q = fma(q, r, all_lanes<F>(0.4999999403953552f));
+  const F y = fma(r * r, q, r) + 1.0f;
+  // n is a small integer: adding 1.5 * 2^23 leaves it in the low bits.
+  const UIntOf<F> shift = bits_of(n + 12582912.0f) << 23;
+  return float_of_bits(bits_of(y) + shift);
+}
+
+// base^power for a positive normal base. The error grows with the size of the exponent: about (2 + |power ln base|) ulp.
+template <class F>
+RPUPY_HD F power_of(F base, F power) {
+  return exponential(power * logarithm(base));
+}
+
+}  // namespace RPUPY_ISA_NAME
+}  // namespace rpupy

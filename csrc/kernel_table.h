@@ -1,0 +1,148 @@
+// Purpose: the only interface between Python and the kernels: plain argument structs and a table of functions per
+// instruction set.
+// Included by: the ISA units, dispatch.cpp and, through _core.pxd, the Cython modules.
+// Invariants: plain data and pointers, nothing that depends on an instruction set; kernels keep no pointer after the
+// call, do not throw, and assume arguments that Python has checked. Matrices are C order; crosspoint = i * in_size + j.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace rpupy {
+
+constexpr int kMaxCellPlanes = 12;
+constexpr int kUpkeepPlanes = 4;
+
+struct TileView {
+  int64_t out_size;
+  int64_t in_size;
+  uint32_t key[2];
+  uint32_t plane;
+  int32_t threads;
+};
+
+// Device-to-device draws. Cell planes are full; an upkeep plane with stride 0 gets one number.
+struct PopulateArgs {
+  TileView tile;
+  const float* pulsed;
+  const float* own;
+  float* cell[kMaxCellPlanes];
+  float* upkeep[kUpkeepPlanes];
+  int64_t upkeep_stride[kUpkeepPlanes];
+};
+
+struct UpdateArgs {
+  TileView tile;
+  const float* x;  // [batch, in_size]
+  const float* d;  // [batch, out_size]
+  int64_t batch;
+  float lr;
+  uint64_t ordinal;  // of the first vector
+  float* weights;    // the persistent ones where there are two
+  // Pulsed updates only.
+  float* apparent;  // null without write noise
+  float write_noise;
+  float dw_min_std;
+  float granularity;
+  uint32_t* pulse_ordinals;
+  const float* update;
+  const float* own;
+  float* cell[kMaxCellPlanes];
+  // Bounds to clip to after each vector of an exact update; null for none.
+  const float* low;
+  const float* high;
+};
+
+struct ProductArgs {
+  TileView tile;
+  const float* weights;
+  float* packed;  // forward: panels of the weights, see pack_weights
+  const float* input;
+  float* output;
+  int64_t batch;
+  int32_t backward;  // contract over outputs
+  const float* io;
+  uint64_t ordinal;  // of the first vector
+  uint32_t stream;   // of the first purpose of this pass
+};
+
+// One maintenance call. Planes that an operation does not use may be null.
+struct UpkeepArgs {
+  TileView tile;
+  float* weights;
+  const float* low;
+  const float* high;
+  int64_t bound_stride;
+  const float* value[2];  // decay: scales, bias; diffusion: rates; reset: bias; drift: exponents
+  int64_t value_stride[2];
+  float number[2];  // decay: alpha; reset: std, probability; clip: limit; uniform: low, high; apparent: noise
+  uint64_t ordinal;
+  int64_t first_column, columns;  // reset
+  float* target;                  // apparent: where it goes
+  const float* drift;
+  float now;
+  float* start;
+  float* since;
+  float* previous;
+};
+
+using PopulateFunction = void (*)(const PopulateArgs&);
+using UpdateFunction = void (*)(const UpdateArgs&, void* scratch);
+using UpkeepFunction = void (*)(const UpkeepArgs&);
+
+struct KernelTable {
+  const char* isa;
+  void (*pack_weights)(const ProductArgs&);
+  void (*product)(const ProductArgs&, void* scratch);
+  size_t (*product_scratch)(const ProductArgs&);
+  UpdateFunction update_exact;
+  size_t (*update_exact_scratch)(const UpdateArgs&);
+  size_t (*update_pulsed_scratch)(const UpdateArgs&);
+  // The longest train that a pulsed update would make, in words; 0 where none makes a pulse.
+  int64_t (*longest_train)(const UpdateArgs&);
+  bool (*all_finite)(const float*, int64_t n);
+  UpkeepFunction set_uniform;
+  UpkeepFunction clip;
+  UpkeepFunction decay;
+  UpkeepFunction diffuse;
+  UpkeepFunction reset;
+  UpkeepFunction drift;
+  UpkeepFunction apparent;
+  // By device number, in the order of device_list.h.
+  const PopulateFunction* populate;
+  const UpdateFunction* update_pulsed;
+  // Bare numbers for tests: a block of words, its normals, and functions of elementary.h.
+  void (*draw_words)(const uint32_t* counters, const uint32_t* key, uint32_t* words, int64_t n);
+  void (*words_to_normals)(const uint32_t* words, float* z, int64_t blocks);
+  void (*evaluate)(int32_t function, const float* a, const float* b, float* y, int64_t n);
+};
+
+struct DeviceInfo {
+  const char* name;
+  const char* params;  // own parameters, "first, second"
+  const char* cell;    // own planes
+  bool pulsed;
+};
+
+// Names that Python binds to, the same for every instruction set.
+struct Names {
+  const char* pulsed;
+  const char* pulsed_cell;
+  const char* upkeep;
+  const char* drift;
+  const char* update;
+  const char* io;
+};
+
+const DeviceInfo* device_info(int number);  // null behind the last
+const Names& names();
+float exact_decay_factor(int number, const float* own, float alpha);
+
+// The table of an instruction set by name, null where this machine or this build lacks it.
+const KernelTable* kernel_table(const char* isa);
+// Names of the instruction sets that can run here, best first; null behind the last.
+const char* available_isa(int number);
+
+int max_threads();
+
+}  // namespace rpupy

@@ -1,0 +1,257 @@
+// Purpose: the vector of floats of each CPU instruction set, with the operations of host_device.h.
+// Included by: the ISA units in cpu/ only.
+// Invariants: 16, 8 or 4 lanes; an operation gives in each lane the bits of its one-lane counterpart. Arithmetic comes
+// from the compiler's vector types, and intrinsics appear only where those have no word for an instruction.
+#pragma once
+
+#include "host_device.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace rpupy {
+namespace RPUPY_ISA_NAME {
+
+#if defined(__AVX512F__)
+#define RPUPY_LANES 16
+#elif defined(__AVX2__)
+#define RPUPY_LANES 8
+#else
+#define RPUPY_LANES 4
+#endif
+
+constexpr int kLanes = RPUPY_LANES;
+
+typedef float f32v __attribute__((vector_size(4 * RPUPY_LANES)));
+typedef uint32_t u32v __attribute__((vector_size(4 * RPUPY_LANES)));
+typedef int32_t i32v __attribute__((vector_size(4 * RPUPY_LANES)));
+typedef uint64_t u64v __attribute__((vector_size(4 * RPUPY_LANES)));
+
+#if defined(__AVX512F__)
+struct Mask {
+  __mmask16 m;
+};
+#else
+struct Mask {
+  i32v m;  // every lane 0 or -1
+};
+#endif
+
+template <>
+struct LaneTypes<f32v> {
+  using UInt = u32v;
+  using Mask = rpupy::RPUPY_ISA_NAME::Mask;
+  static constexpr int kLanes = RPUPY_LANES;
+};
+
+RPUPY_HD u32v bits_of(f32v a) { return (u32v)a; }
+RPUPY_HD f32v float_of_bits(u32v u) { return (f32v)u; }
+RPUPY_HD f32v signed_to_float(u32v u) { return __builtin_convertvector((i32v)u, f32v); }
+RPUPY_HD u32v truncate(f32v a) { return (u32v)__builtin_convertvector(a, i32v); }
+
+// ---- what differs between instruction sets -------------------------------------------------------
+
+#if defined(__AVX512F__)
+
+RPUPY_HD f32v fma(f32v a, f32v b, f32v c) { return (f32v)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+RPUPY_HD f32v square_root(f32v a) { return (f32v)_mm512_sqrt_ps((__m512)a); }
+RPUPY_HD f32v round_even(f32v a) {
+  return (f32v)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+RPUPY_HD f32v minimum(f32v a, f32v b) { return (f32v)_mm512_min_ps((__m512)a, (__m512)b); }
+RPUPY_HD f32v maximum(f32v a, f32v b) { return (f32v)_mm512_max_ps((__m512)a, (__m512)b); }
+RPUPY_HD Mask less(f32v a, f32v b) { return {_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ)}; }
+RPUPY_HD Mask less(u32v a, u32v b) { return {_mm512_cmplt_epu32_mask((__m512i)a, (__m512i)b)}; }
+RPUPY_HD Mask equal(f32v a, f32v b) { return {_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ)}; }
+RPUPY_HD Mask equal(u32v a, u32v b) { return {_mm512_cmpeq_epu32_mask((__m512i)a, (__m512i)b)}; }
+RPUPY_HD Mask not_zero(u32v a) { return {_mm512_test_epi32_mask((__m512i)a, (__m512i)a)}; }
+RPUPY_HD Mask both(Mask a, Mask b) { return {(__mmask16)(a.m & b.m)}; }
+RPUPY_HD Mask either(Mask a, Mask b) { return {(__mmask16)(a.m | b.m)}; }
+RPUPY_HD Mask negate(Mask a) { return {(__mmask16)~a.m}; }
+RPUPY_HD bool any(Mask a) { return a.m != 0; }
+RPUPY_HD uint32_t lane_bits(Mask a) { return a.m; }
+RPUPY_HD f32v select(Mask m, f32v a, f32v b) { return (f32v)_mm512_mask_blend_ps(m.m, (__m512)b, (__m512)a); }
+RPUPY_HD u32v select(Mask m, u32v a, u32v b) {
+  return (u32v)_mm512_mask_blend_epi32(m.m, (__m512i)b, (__m512i)a);
+}
+RPUPY_HD u64v multiply_even(u64v a, u64v b) { return (u64v)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
+RPUPY_HD u32v join_even_odd(u64v even, u64v odd) {
+  return (u32v)_mm512_mask_blend_epi32(0xAAAA, (__m512i)even, (__m512i)(odd << 32));
+}
+RPUPY_HD u32v count_bits(u32v a) { return (u32v)_mm512_popcnt_epi32((__m512i)a); }
+RPUPY_HD f32v load_part(const float* p, int n) {
+  return (f32v)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
+}
+RPUPY_HD void store_part(float* p, f32v v, int n) {
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
+}
+RPUPY_HD f32v gather(const float* p, u32v at) { return (f32v)_mm512_i32gather_ps((__m512i)at, p, 4); }
+RPUPY_HD u32v gather(const uint32_t* p, u32v at) { return (u32v)_mm512_i32gather_epi32((__m512i)at, p, 4); }
+RPUPY_HD void scatter(float* p, u32v at, f32v v, Mask m) {
+  _mm512_mask_i32scatter_ps(p, m.m, (__m512i)at, (__m512)v, 4);
+}
+RPUPY_HD void scatter(uint32_t* p, u32v at, u32v v, Mask m) {
+  _mm512_mask_i32scatter_epi32(p, m.m, (__m512i)at, (__m512i)v, 4);
+}
+// Appends the lanes of v that m names to the list at p; returns how many. Up to kLanes entries behind them may be overwritten.
+RPUPY_HD int append(uint32_t* p, u32v v, Mask m) {
+  _mm512_storeu_si512(p, _mm512_maskz_compress_epi32(m.m, (__m512i)v));
+  return __builtin_popcount(m.m);
+}
+
+#else  // vectors of 8 or 4 lanes: comparisons give whole-lane masks
+
+RPUPY_HD Mask less(f32v a, f32v b) { return {a < b}; }
+RPUPY_HD Mask less(u32v a, u32v b) { return {(i32v)(a < b)}; }
+RPUPY_HD Mask equal(f32v a, f32v b) { return {a == b}; }
+RPUPY_HD Mask equal(u32v a, u32v b) { return {(i32v)(a == b)}; }
+RPUPY_HD Mask not_zero(u32v a) { return {(i32v)(a != 0)}; }
+RPUPY_HD Mask both(Mask a, Mask b) { return {a.m & b.m}; }
+RPUPY_HD Mask either(Mask a, Mask b) { return {a.m | b.m}; }
+RPUPY_HD Mask negate(Mask a) { return {~a.m}; }
+
+#if defined(__AVX2__)
+
+RPUPY_HD f32v fma(f32v a, f32v b, f32v c) { return (f32v)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+RPUPY_HD f32v square_root(f32v a) { return (f32v)_mm256_sqrt_ps((__m256)a); }
+RPUPY_HD f32v round_even(f32v a) {
+  return (f32v)_mm256_round_ps((__m256)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+RPUPY_HD f32v minimum(f32v a, f32v b) { return (f32v)_mm256_min_ps((__m256)a, (__m256)b); }
+RPUPY_HD f32v maximum(f32v a, f32v b) { return (f32v)_mm256_max_ps((__m256)a, (__m256)b); }
+RPUPY_HD uint32_t lane_bits(Mask a) { return (uint32_t)_mm256_movemask_ps((__m256)a.m); }
+RPUPY_HD f32v select(Mask m, f32v a, f32v b) {
+  return (f32v)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m.m);
+}
+RPUPY_HD u64v multiply_even(u64v a, u64v b) { return (u64v)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
+RPUPY_HD u32v join_even_odd(u64v even, u64v odd) {
+  return (u32v)_mm256_blend_epi32((__m256i)even, (__m256i)(odd << 32), 0xAA);
+}
+RPUPY_HD f32v gather(const float* p, u32v at) { return (f32v)_mm256_i32gather_ps(p, (__m256i)at, 4); }
+RPUPY_HD u32v gather(const uint32_t* p, u32v at) {
+  return (u32v)_mm256_i32gather_epi32((const int*)p, (__m256i)at, 4);
+}
+// A table lookup of the set bits in every nibble, added up within each 32-bit lane.
+RPUPY_HD u32v count_bits(u32v a) {
+  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2,
+                                         2, 3, 2, 3, 3, 4);
+  const __m256i low = _mm256_set1_epi8(0x0f);
+  const __m256i n = _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256((__m256i)a, low)),
+                                    _mm256_shuffle_epi8(table, _mm256_and_si256((__m256i)(a >> 4), low)));
+  return (u32v)_mm256_madd_epi16(_mm256_maddubs_epi16(n, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
+}
+
+#else  // baseline: no fused multiply-add (or only one lane of it), so one lane after another
+
+template <class Op>
+RPUPY_HD f32v each_lane(Op op) {
+  f32v r;
+  for (int l = 0; l < kLanes; ++l) r[l] = op(l);
+  return r;
+}
+RPUPY_HD f32v fma(f32v a, f32v b, f32v c) {
+  return each_lane([&](int l) { return __builtin_fmaf(a[l], b[l], c[l]); });
+}
+#if defined(__x86_64__)
+RPUPY_HD f32v square_root(f32v a) { return (f32v)_mm_sqrt_ps((__m128)a); }
+RPUPY_HD u64v multiply_even(u64v a, u64v b) { return (u64v)_mm_mul_epu32((__m128i)a, (__m128i)b); }
+#else
+RPUPY_HD f32v square_root(f32v a) {
+  return each_lane([&](int l) { return __builtin_sqrtf(a[l]); });
+}
+RPUPY_HD u64v multiply_even(u64v a, u64v b) { return (a & 0xffffffffu) * (b & 0xffffffffu); }
+#endif
+RPUPY_HD f32v select(Mask m, f32v a, f32v b) { return (f32v)(((i32v)a & m.m) | ((i32v)b & ~m.m)); }
+// Adding and taking away 1.5 * 2^23 rounds to an integer, half to even; larger magnitudes are integers already.
+RPUPY_HD f32v round_even(f32v a) {
+  const f32v magic = float_of_bits((bits_of(a) & 0x80000000u) | 0x4b000000u);
+  const f32v r = (a + magic) - magic;
+  const f32v with_sign = float_of_bits(bits_of(r) | (bits_of(a) & 0x80000000u));
+  const f32v big = f32v{} + 8388608.0f;
+  return select(Mask{float_of_bits(bits_of(a) & 0x7fffffffu) < big}, with_sign, a);
+}
+RPUPY_HD f32v minimum(f32v a, f32v b) { return select(less(a, b), a, b); }
+RPUPY_HD f32v maximum(f32v a, f32v b) { return select(less(b, a), a, b); }
+RPUPY_HD uint32_t lane_bits(Mask a) {
+  uint32_t r = 0;
+  for (int l = 0; l < kLanes; ++l) r |= (a.m[l] ? 1u : 0u) << l;
+  return r;
+}
+RPUPY_HD u32v join_even_odd(u64v even, u64v odd) { return (u32v)((even & 0xffffffffu) | (odd << 32)); }
+RPUPY_HD f32v gather(const float* p, u32v at) {
+  return each_lane([&](int l) { return p[at[l]]; });
+}
+RPUPY_HD u32v gather(const uint32_t* p, u32v at) {
+  u32v r;
+  for (int l = 0; l < kLanes; ++l) r[l] = p[at[l]];
+  return r;
+}
+RPUPY_HD u32v count_bits(u32v a) {
+  a = a - ((a >> 1) & 0x55555555u);
+  a = (a & 0x33333333u) + ((a >> 2) & 0x33333333u);
+  a = (a + (a >> 4)) & 0x0f0f0f0fu;
+  a = a + (a >> 8);
+  return (a + (a >> 16)) & 0x3fu;
+}
+
+#endif
+
+RPUPY_HD u32v select(Mask m, u32v a, u32v b) { return (u32v)select(m, (f32v)a, (f32v)b); }
+RPUPY_HD bool any(Mask a) { return lane_bits(a) != 0; }
+RPUPY_HD f32v load_part(const float* p, int n) {
+  f32v v = {};
+  __builtin_memcpy(&v, p, 4 * static_cast<size_t>(n));
+  return v;
+}
+RPUPY_HD void store_part(float* p, f32v v, int n) { __builtin_memcpy(p, &v, 4 * static_cast<size_t>(n)); }
+template <class T, class V>
+RPUPY_HD void scatter(T* p, u32v at, V v, Mask m) {
+  for (uint32_t left = lane_bits(m); left; left &= left - 1) {
+    const int l = __builtin_ctz(left);
+    p[at[l]] = v[l];
+  }
+}
+RPUPY_HD int append(uint32_t* p, u32v v, Mask m) {
+  int n = 0;
+  for (uint32_t left = lane_bits(m); left; left &= left - 1) p[n++] = v[__builtin_ctz(left)];
+  return n;
+}
+
+#endif
+
+// ---- the same for every instruction set ----------------------------------------------------------
+
+RPUPY_HD f32v load(const float* p) {
+  f32v v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+RPUPY_HD u32v load(const uint32_t* p) {
+  u32v v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+RPUPY_HD void store(float* p, f32v v) { __builtin_memcpy(p, &v, sizeof v); }
+RPUPY_HD void store(uint32_t* p, u32v v) { __builtin_memcpy(p, &v, sizeof v); }
+RPUPY_HD u32v load_part(const uint32_t* p, int n) {
+  return (u32v)load_part(reinterpret_cast<const float*>(p), n);
+}
+RPUPY_HD void store_part(uint32_t* p, u32v v, int n) { store_part(reinterpret_cast<float*>(p), (f32v)v, n); }
+
+RPUPY_HD u32v lane_numbers() {
+  u32v v;
+  for (int l = 0; l < kLanes; ++l) v[l] = static_cast<uint32_t>(l);
+  return v;
+}
+RPUPY_HD Mask first_lanes(int n) { return less(lane_numbers(), u32v{} + static_cast<uint32_t>(n)); }
+
+// Maximum over lanes; the order does not matter to a maximum.
+RPUPY_HD float largest_lane(f32v v) {
+  float r = v[0];
+  for (int l = 1; l < kLanes; ++l) r = v[l] > r ? v[l] : r;
+  return r;
+}
+
+}  // namespace RPUPY_ISA_NAME
+}  // namespace rpupy

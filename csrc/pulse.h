@@ -1,0 +1,129 @@
+// Purpose: from a mini-batch to pulse trains: train length, probabilities, and the words of pulse slots.
+// Included by: the update kernels of each backend.
+// Invariants: scales are float32 in the documented order of operations, because decisions sit on exact ties. A word holds
+// 31 slots and, in bit 31, the sign of its line; longer trains take several words. Slot s of word w is decided by value
+// s & 3 of the block with draw 8 w + (s >> 2).
+#pragma once
+
+#include "fields.h"
+#include "rng.h"
+
+namespace rpupy {
+namespace RPUPY_ISA_NAME {
+
+constexpr int kSlotsPerWord = 31;
+constexpr int kBlocksPerWord = 8;
+constexpr int kMaxWords = 8192;  // 16 bits of draw
+constexpr uint32_t kSlotBits = 0x7fffffffu;
+constexpr uint32_t kSignBit = 0x80000000u;
+
+struct UpdateParams {
+  RPUPY_FIELDS(float, desired_bl, fixed_bl, update_bl_management, update_management, um_grad_scale, res, sto_round)
+};
+
+// How the trains of one vector are made.
+struct TrainScales {
+  float d_scale;      // A: probability of a pulse on output i is |d_i| A
+  float x_scale;      // B: probability of a pulse on input j is |x_j| B
+  int32_t length;     // BL; 0 where the vector makes no pulse
+  int32_t words;
+};
+
+RPUPY_HD float safe_ratio(float a, float b) {
+  const float r = a / b;
+  return r < 1.0e38f ? (r > 1.0e-38f ? r : 1.0e-38f) : 1.0e38f;
+}
+
+// `lr` is a magnitude; x_max and d_max are the largest magnitudes of this vector.
+RPUPY_HD TrainScales train_scales(const UpdateParams& p, float lr, float granularity, float x_max, float d_max) {
+  TrainScales s = {0.0f, 0.0f, 0, 0};
+  const bool bl_management = p.update_bl_management != 0.0f;
+  const bool management = p.update_management != 0.0f || bl_management;
+  if (!(lr > 0.0f) || (management && !(x_max > 0.0f && d_max > 0.0f))) return s;
+
+  float length = p.desired_bl;
+  bool unit_scales = false;
+  if (p.fixed_bl == 0.0f && !bl_management && granularity * p.desired_bl < lr) {
+    const float needed = __builtin_ceilf(lr / granularity);
+    length = needed > 1.0f ? needed : 1.0f;
+    unit_scales = true;
+  }
+  float d_reach = p.um_grad_scale * d_max;
+  float pulses = lr * x_max * d_reach / granularity;
+  if (!(pulses < 3.0e38f)) pulses = 3.0e38f;
+  if (bl_management) {
+    const float needed = __builtin_ceilf(pulses);
+    length = needed < p.desired_bl ? needed : p.desired_bl;
+    if (!(length > 0.0f)) return s;
+  }
+  s.d_scale = unit_scales ? 1.0f : __builtin_sqrtf(lr / (granularity * length));
+  s.x_scale = s.d_scale;
+  if (management) {
+    // Beyond the longest train the d side saturates, and x is still represented exactly.
+    if (pulses > p.desired_bl) d_reach = d_reach * p.desired_bl / pulses;
+    s.d_scale *= __builtin_sqrtf(safe_ratio(x_max, d_reach));
+    s.x_scale *= __builtin_sqrtf(safe_ratio(d_reach, x_max));
+  }
+  s.length = static_cast<int32_t>(length);
+  s.words = (s.length + kSlotsPerWord - 1) / kSlotsPerWord;
+  return s;
+}
+
+// A resolution given as a number of steps is inverted; a negative one is none.
+RPUPY_HD float resolution(float res) { return res > 1.0f ? 1.0f / res : (res > 0.0f ? res : 0.0f); }
+
+// floor(q 2^32) of q in [0, 1), by two halves that are exact: not every instruction set converts float to uint32.
+template <class F>
+RPUPY_HD UIntOf<F> slot_threshold(F q) {
+  const F scaled = q * 65536.0f;
+  const UIntOf<F> high = truncate(scaled);
+  return high << 16 | truncate((scaled - signed_to_float(high)) * 65536.0f);
+}
+
+// One side of a crossbar while it makes trains.
+struct TrainSide {
+  float scale;
+  float res;
+  bool sto_round;
+  uint32_t stream;
+  uint32_t round_stream;
+  uint32_t plane;
+};
+
+// Word `word` of the trains of a set of lines, for a train of `length` slots.
+template <class F>
+RPUPY_HD UIntOf<F> train_word(F value, UIntOf<F> line, const TrainSide& side, int32_t length, int32_t word,
+                              uint64_t ordinal, const RoundKeys& keys) {
+  using U = UIntOf<F>;
+  const F zero = all_lanes<F>(0.0f);
+  const MaskOf<F> live = less(zero, magnitude(value));
+  F q = magnitude(value) * side.scale;
+  if (side.res > 0.0f) {
+    F shift = zero;
+    if (side.sto_round) {
+      shift = uniform<F>(draw_block<F>(line, ordinal, counter_tag(side.round_stream, side.plane, 0), keys).w[0]) - 0.5f;
+    }
+    q = round_even(q / side.res + shift) * side.res;
+  }
+  const MaskOf<F> certain = both(live, negate(less(q, all_lanes<F>(1.0f))));
+  const MaskOf<F> chance = both(both(live, negate(certain)), less(zero, q));
+  const int32_t left = length - word * kSlotsPerWord;
+  const int32_t slots = left < kSlotsPerWord ? left : kSlotsPerWord;
+  U bits = select(certain, all_lanes_of<U>((1u << slots) - 1u), all_lanes_of<U>(0u));
+  if (any(chance)) {
+    const U bar = slot_threshold(select(chance, q, zero));
+    U drawn = all_lanes_of<U>(0u);
+    for (int32_t block = 0; block * 4 < slots; ++block) {
+      const uint32_t draw = static_cast<uint32_t>(word * kBlocksPerWord + block);
+      const Block<U> words = draw_block<F>(line, ordinal, counter_tag(side.stream, side.plane, draw), keys);
+      for (int32_t s = 0; s < 4 && block * 4 + s < slots; ++s) {
+        drawn = drawn | select(less(words.w[s], bar), all_lanes_of<U>(1u << (block * 4 + s)), all_lanes_of<U>(0u));
+      }
+    }
+    bits = select(chance, drawn, bits);
+  }
+  return bits | (bits_of(value) & kSignBit);
+}
+
+}  // namespace RPUPY_ISA_NAME
+}  // namespace rpupy

@@ -1,0 +1,85 @@
+"""RPU configurations: all settings of one tile."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rpupy.parameters.base import define, part
+from rpupy.parameters.io import IOParameters
+from rpupy.parameters.mapping import MappableRPU
+from rpupy.parameters.training import UpdateParameters
+
+from .devices import (
+    ConstantStepDevice,
+    FloatingPointDevice,
+    IdealDevice,
+    PulsedDevice,
+)
+
+__all__ = ["FloatingPointRPUConfig", "IOManagedRPUConfig", "SingleRPUConfig"]
+
+
+@define
+class FloatingPointRPUConfig(MappableRPU):
+    """Configuration of a tile with exact products and updates.
+
+    Parameters
+    ----------
+    device : FloatingPointDevice
+        Decay, diffusion and drift of the weights.
+
+    Examples
+    --------
+    >>> from rpupy.configs import FloatingPointDevice, FloatingPointRPUConfig
+    >>> config = FloatingPointRPUConfig(device=FloatingPointDevice(lifetime=100))
+    >>> config.device.lifetime
+    100.0
+    """
+
+    tile_kind: ClassVar[str | None] = "floating_point"
+
+    device: FloatingPointDevice = part(FloatingPointDevice)
+
+
+@define
+class IOManagedRPUConfig(MappableRPU):
+    """Base of configurations whose products pass through converters.
+
+    Parameters
+    ----------
+    forward : IOParameters
+        Product with the weights.
+    backward : IOParameters
+        Product with the transposed weights; its bound management has no effect.
+    update : UpdateParameters
+        Pulses of the update.
+    """
+
+    forward: IOParameters = part(IOParameters)
+    backward: IOParameters = part(IOParameters)
+    update: UpdateParameters = part(UpdateParameters)
+
+
+@define
+class SingleRPUConfig(IOManagedRPUConfig):
+    """Configuration of a tile with one resistive device at each crosspoint.
+
+    Parameters
+    ----------
+    device : PulsedDevice or IdealDevice
+        The resistive device.
+
+    Examples
+    --------
+    >>> from rpupy.configs import SingleRPUConfig, SoftBoundsDevice
+    >>> config = SingleRPUConfig(device=SoftBoundsDevice(dw_min=0.002))
+    >>> config.forward.out_noise = 0.1
+    >>> config.device
+    SoftBoundsDevice(dw_min=0.002)
+    """
+
+    tile_kind: ClassVar[str | None] = "analog"
+
+    device: PulsedDevice | IdealDevice = part(
+        ConstantStepDevice, kinds=(PulsedDevice, IdealDevice)
+    )

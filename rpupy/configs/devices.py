@@ -1,0 +1,411 @@
+r"""Devices: what stores a weight at a crosspoint and how pulses change it.
+
+In all equations :math:`\xi` is a new standard normal number each time it appears,
+``M`` and ``m`` are the upper and lower bound of one crosspoint, and weights are in
+normalised units. Names ending in ``_dtod`` are spreads from device to device, drawn
+once when the tile is built; names ending in ``_std`` are spreads from use to use.
+A negative spread means the same as a positive one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from rpupy.errors import ConfigError
+from rpupy.parameters.base import Parameters, define, flag, integer, part, real
+from rpupy.parameters.drift import DriftParameter, SimpleDriftParameter
+
+__all__ = [
+    "ConstantStepDevice",
+    "Device",
+    "FloatingPointDevice",
+    "IdealDevice",
+    "LinearStepDevice",
+    "PulsedDevice",
+    "SlopedStepDevice",
+    "SoftBoundsDevice",
+    "WriteNoiseDevice",
+]
+
+
+class Device(Parameters):
+    """What all devices have in common; no fields of its own."""
+
+    __slots__ = ()
+
+    #: Name of the kernel that computes this device; empty for a class that is a base.
+    kernel: ClassVar[str] = ""
+    #: Whether the weights that products see can differ from the stored ones.
+    supports_write_noise: ClassVar[bool] = False
+
+    diffusion: float
+    lifetime: float
+
+    def requires_diffusion(self) -> bool:
+        """Whether a diffusion step follows each mini-batch."""
+        return self.diffusion > 0
+
+    def requires_decay(self) -> bool:
+        """Whether a decay step follows each mini-batch."""
+        return self.lifetime > 0
+
+    def validate(self) -> None:
+        """Check that this is a device and not only the base of some."""
+        super().validate()
+        if not self.kernel:
+            raise ConfigError(
+                f"{type(self).__name__} is only a base for devices and has no kernel; "
+                "take a device such as ConstantStepDevice"
+            )
+
+
+@define
+class FloatingPointDevice(Device):
+    r"""Weights that are updated exactly, without bounds.
+
+    An update is :math:`W \leftarrow W - \eta\, d x^T`. A decay step multiplies all
+    weights by ``1 - alpha / lifetime``, a diffusion step adds ``diffusion`` times
+    :math:`\xi`. Nothing is drawn when the tile is built.
+
+    Parameters
+    ----------
+    diffusion : float
+        Standard deviation of a diffusion step, in weight units; 0 or below: none.
+    lifetime : float
+        Number of decay steps in which a weight falls to ``1/e``; 1 or below: no decay.
+    drift : SimpleDriftParameter
+        Power-law drift.
+
+    Notes
+    -----
+    Phenomenological.
+    """
+
+    kernel: ClassVar[str] = "floating_point"
+
+    diffusion: float = real(0.0)
+    lifetime: float = real(0.0)
+    drift: SimpleDriftParameter = part(SimpleDriftParameter)
+
+    def validate(self) -> None:
+        """Check that the drift asks for nothing that these weights do not have.
+
+        Raises
+        ------
+        ConfigError
+            If `drift` is a DriftParameter whose further fields are set.
+        """
+        super().validate()
+        drift = self.drift
+        if isinstance(drift, DriftParameter) and drift != DriftParameter(
+            nu=drift.nu, t_0=drift.t_0, reset_tol=drift.reset_tol
+        ):
+            raise ConfigError(
+                "FloatingPointDevice.drift must set nu, t_0 and reset_tol alone "
+                f"(SimpleDriftParameter), got {drift}"
+            )
+
+
+@define
+class IdealDevice(Device):
+    """Weights that are updated exactly, on a tile with an analog product.
+
+    Update, decay and diffusion are those of FloatingPointDevice. A reset sets weights
+    to ``reset_std`` times a standard normal number. There are no bounds, and nothing is
+    drawn when the tile is built.
+
+    Parameters
+    ----------
+    construction_seed : int
+        Without effect here.
+    diffusion : float
+        Standard deviation of a diffusion step, in weight units; 0 or below: none.
+    lifetime : float
+        Number of decay steps in which a weight falls to ``1/e``; 1 or below: no decay.
+    reset_std : float
+        Standard deviation of the weights after a reset, in weight units.
+
+    Notes
+    -----
+    Phenomenological.
+    """
+
+    kernel: ClassVar[str] = "ideal"
+
+    construction_seed: int = integer(0, low=0, high=math.inf)
+    diffusion: float = real(0.0)
+    lifetime: float = real(0.0)
+    reset_std: float = real(0.01)
+
+
+@define
+class PulsedDevice(Device):
+    r"""Base of all devices that change by pulses.
+
+    When the tile is built, each crosspoint draws its bounds and the size of its steps:
+
+    .. math::
+
+        M = w_\mathrm{max} (1 + w_\mathrm{max,dtod} \xi), \quad
+        m = w_\mathrm{min} (1 + w_\mathrm{min,dtod} \xi)
+
+        s_\uparrow = dw_\mathrm{min} (g + \min(u, 0) + r), \quad
+        s_\downarrow = dw_\mathrm{min} (g - \max(u, 0) - r)
+
+    with the gain :math:`g = 1 + dw_\mathrm{min,dtod} \xi` and the asymmetry :math:`r =
+    u_\mathrm{dtod} \xi`, each shared by both directions, and ``u`` for `up_down`. After
+    each pulse the weight is clipped to its bounds.
+
+    Parameters
+    ----------
+    construction_seed : int
+        Seed of all draws of the device; 0: they follow the seed of the tile. Tiles of
+        one shape with the same other seed get identical devices.
+    corrupt_devices_prob : float
+        Probability that a device is stuck: no steps, and both bounds at one value.
+    corrupt_devices_range : float
+        That value is uniform over the part of the device's range that is at most this
+        far from 0, in weight units.
+    diffusion : float
+        Standard deviation of a diffusion step, in weight units; 0 or below: none.
+    diffusion_dtod : float
+        Relative spread of `diffusion`; the magnitude of the result is used.
+    drift : DriftParameter
+        Power-law drift, on request only.
+    dw_min : float
+        Mean weight step of a pulse at weight 0, in weight units, above 0.
+    dw_min_dtod : float
+        Relative spread of the steps.
+    dw_min_dtod_log_normal : bool
+        Make the gain :math:`\exp(dw_\mathrm{min,dtod} \xi)` instead. Its median is 1
+        and its mean is larger.
+    dw_min_std : float
+        Relative spread of the step from pulse to pulse.
+    enforce_consistency : bool
+        Make all drawn steps positive and order the bounds around 0. False: steps stay
+        as drawn, and a device whose bounds cross is stuck half-way between them.
+    lifetime : float
+        Number of decay steps in which the distance to the reset value falls to ``1/e``;
+        0 or below: no decay. Up to 1: one step is enough.
+    lifetime_dtod : float
+        Relative spread of `lifetime`.
+    perfect_bias : bool
+        Give the devices of the last column steps of `dw_min` in both directions and
+        bounds 100 times as wide.
+    reset : float
+        Mean value after a reset and at the end of decay, in weight units.
+    reset_dtod : float
+        Spread of that value, in weight units.
+    reset_std : float
+        Spread from reset to reset, in weight units.
+    up_down : float
+        One-sided asymmetry, as a fraction of `dw_min`: positive values shorten the
+        steps down, negative ones the steps up.
+    up_down_dtod : float
+        Spread of the asymmetry, as a fraction of `dw_min`.
+    w_max, w_min : float
+        Mean bounds, in weight units. ``w_min <= 0 <= w_max``.
+    w_max_dtod, w_min_dtod : float
+        Relative spreads of the bounds.
+    count_pulses : bool
+        Count the pulses of each crosspoint, up and down apart.
+
+    References
+    ----------
+    Gokmen and Vlasov, Front. Neurosci. 10:333 (2016), doi:10.3389/fnins.2016.00333. The
+    default spreads are those of that paper.
+    """
+
+    construction_seed: int = integer(0, low=0, high=math.inf)
+    corrupt_devices_prob: float = real(0.0, low=0, high=1)
+    corrupt_devices_range: float = real(0.1)
+    diffusion: float = real(0.0)
+    diffusion_dtod: float = real(0.0)
+    drift: DriftParameter = part(DriftParameter, hide_default=True)
+    dw_min: float = real(0.001, above=0)
+    dw_min_dtod: float = real(0.3)
+    dw_min_dtod_log_normal: bool = flag(False)
+    dw_min_std: float = real(0.3)
+    enforce_consistency: bool = flag(True)
+    lifetime: float = real(0.0)
+    lifetime_dtod: float = real(0.0)
+    perfect_bias: bool = flag(False)
+    reset: float = real(0.0)
+    reset_dtod: float = real(0.0)
+    reset_std: float = real(0.01)
+    up_down: float = real(0.0)
+    up_down_dtod: float = real(0.01)
+    w_max: float = real(0.6)
+    w_max_dtod: float = real(0.3)
+    w_min: float = real(-0.6)
+    w_min_dtod: float = real(0.3)
+    count_pulses: bool = flag(False, pending=True)
+
+    def validate(self) -> None:
+        """Check that the range of the weight contains 0.
+
+        Raises
+        ------
+        ConfigError
+            If `w_min` is above 0 or `w_max` below.
+        """
+        super().validate()
+        if not self.w_min <= 0 <= self.w_max:
+            raise ConfigError(
+                f"{type(self).__name__}.w_min and w_max must satisfy w_min <= 0 <= "
+                f"w_max, got {self.w_min} and {self.w_max}"
+            )
+
+    def weight_granularity(self) -> float:
+        """Give the mean change of a weight at 0 by a pulse, which sets pulse rates."""
+        return self.dw_min
+
+    def num_states(self) -> float:
+        """Count the steps of that size between the mean bounds."""
+        return (self.w_max - self.w_min) / self.weight_granularity()
+
+
+@define
+class ConstantStepDevice(PulsedDevice):
+    r"""Steps that do not depend on the weight.
+
+    .. math::
+
+        w \leftarrow w + s_\uparrow (1 + \sigma \xi), \quad
+        w \leftarrow w - s_\downarrow (1 + \sigma \xi)
+
+    for a pulse up and down, with :math:`\sigma` for `dw_min_std`. Fields, draws and
+    defaults are those of PulsedDevice.
+
+    References
+    ----------
+    Gokmen and Vlasov, Front. Neurosci. 10:333 (2016), doi:10.3389/fnins.2016.00333.
+    """
+
+    kernel: ClassVar[str] = "constant_step"
+
+
+@define
+class WriteNoiseDevice(PulsedDevice):
+    r"""Base of pulsed devices that may show their weight with an error.
+
+    Pulses, decay and bounds then act on a persistent weight, and products see it plus
+    ``write_noise_std * dw_min`` times :math:`\xi`, drawn anew whenever the device is
+    touched.
+
+    Parameters
+    ----------
+    write_noise_std : float
+        Standard deviation of that error in units of `dw_min`; 0 or below: none.
+    apply_write_noise_on_set : bool
+        Add the error when weights are set, too.
+    """
+
+    supports_write_noise: ClassVar[bool] = True
+
+    write_noise_std: float = real(0.0)
+    apply_write_noise_on_set: bool = flag(True)
+
+
+@define
+class SlopedStepDevice(WriteNoiseDevice):
+    """Base of devices whose step is linear in the weight.
+
+    Parameters
+    ----------
+    mult_noise : bool
+        Let the cycle-to-cycle noise multiply the whole step; False: it is as strong as
+        at weight 0 everywhere.
+    reverse_up, reverse_down : bool
+        Turn the slope round: the step is smallest at the bound where it would be
+        largest. Needs `mult_noise`.
+    reverse_offset : float
+        Distance, in weight units, by which that bound is moved outwards so that the
+        step does not vanish there.
+    """
+
+    mult_noise: bool = flag(True)
+    reverse_up: bool = flag(False)
+    reverse_down: bool = flag(False)
+    reverse_offset: float = real(0.01)
+
+    def validate(self) -> None:
+        """Check that reversed slopes come with multiplicative noise.
+
+        Raises
+        ------
+        ConfigError
+            If `reverse_up` or `reverse_down` is set without `mult_noise`.
+        """
+        super().validate()
+        if (self.reverse_up or self.reverse_down) and not self.mult_noise:
+            raise ConfigError(
+                f"{type(self).__name__}.mult_noise must be True with reverse_up or "
+                "reverse_down, got False"
+            )
+
+
+@define
+class LinearStepDevice(SlopedStepDevice):
+    r"""Steps that shrink linearly on the way to a bound.
+
+    .. math::
+
+        w \leftarrow w + s_\uparrow (1 - \Gamma_\uparrow w / R_\uparrow)
+        (1 + \sigma \xi), \quad
+        w \leftarrow w - s_\downarrow (1 - \Gamma_\downarrow w / R_\downarrow)
+        (1 + \sigma \xi)
+
+    with :math:`\sigma` for `dw_min_std`; without `mult_noise` the noise is
+    :math:`s \sigma \xi` alone. Each crosspoint draws :math:`\Gamma = |\gamma +
+    \gamma_\mathrm{dtod} \xi|` once for each direction. ``R`` is the bound ahead, or
+    with `reverse_up` or `reverse_down` the one behind, moved outwards by
+    `reverse_offset`.
+
+    Parameters
+    ----------
+    gamma_up, gamma_down : float
+        Fraction by which the step has shrunk at the bound.
+    gamma_up_dtod, gamma_down_dtod : float
+        Spread of those fractions, not relative to them.
+    allow_increasing : bool
+        Keep the sign of a drawn slope, so that some steps grow towards the bound.
+    mean_bound_reference : bool
+        Take the mean bounds for ``R``; False: the bounds of each device.
+
+    References
+    ----------
+    Gokmen and Vlasov, Front. Neurosci. 10:333 (2016), doi:10.3389/fnins.2016.00333, for
+    the role of asymmetric steps. The linear form is phenomenological.
+    """
+
+    kernel: ClassVar[str] = "linear_step"
+
+    gamma_up: float = real(0.0)
+    gamma_down: float = real(0.0)
+    gamma_up_dtod: float = real(0.05)
+    gamma_down_dtod: float = real(0.05)
+    allow_increasing: bool = flag(False)
+    mean_bound_reference: bool = flag(True)
+
+
+@define
+class SoftBoundsDevice(SlopedStepDevice):
+    r"""Steps that vanish at the bounds of each device.
+
+    .. math::
+
+        w \leftarrow w + s_\uparrow (1 - w / M)(1 + \sigma \xi), \quad
+        w \leftarrow w - s_\downarrow (1 - w / m)(1 + \sigma \xi)
+
+    This is LinearStepDevice with slope 1, without spread of the slope, and with the
+    bounds of each device as reference. Towards a bound of 0 the step is constant.
+
+    References
+    ----------
+    Fusi and Abbott, Nat. Neurosci. 10:485 (2007), doi:10.1038/nn1859, for soft bounds;
+    Gokmen and Vlasov, Front. Neurosci. 10:333 (2016), doi:10.3389/fnins.2016.00333.
+    """
+
+    kernel: ClassVar[str] = "soft_bounds"

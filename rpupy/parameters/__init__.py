@@ -1,0 +1,90 @@
+"""The small parts of a configuration, as classes with checked fields.
+
+The helpers that declare fields of own classes are in `rpupy.parameters.fields`.
+"""
+
+from .base import (
+    Parameters,
+    RPUConfigBase,
+    config_class,
+    define,
+    from_dict,
+    frozen_copy,
+    pending_settings,
+    register_config_class,
+    thawed_copy,
+    to_dict,
+)
+from .drift import (
+    DriftParameter,
+    SimpleDriftParameter,
+)
+from .enums import (
+    AnalogContextDataViewMode,
+    AnalogMVType,
+    BoundManagementType,
+    CountLRFeedbackPolicy,
+    NoiseAggregation,
+    NoiseManagementType,
+    PulseType,
+    RPUDataType,
+    VectorUnitCellUpdatePolicy,
+    WeightClipType,
+    WeightModifierType,
+    WeightNoiseType,
+    WeightRemapType,
+)
+from .io import (
+    IOParameters,
+)
+from .mapping import (
+    MappableRPU,
+    MappingParameter,
+)
+from .pre_post import (
+    InputRangeParameter,
+    PrePostProcessingParameter,
+    PrePostProcessingRPU,
+)
+from .runtime import (
+    RuntimeParameter,
+)
+from .training import (
+    UpdateParameters,
+)
+
+__all__ = [
+    "AnalogContextDataViewMode",
+    "AnalogMVType",
+    "BoundManagementType",
+    "CountLRFeedbackPolicy",
+    "DriftParameter",
+    "IOParameters",
+    "InputRangeParameter",
+    "MappableRPU",
+    "MappingParameter",
+    "NoiseAggregation",
+    "NoiseManagementType",
+    "Parameters",
+    "PrePostProcessingParameter",
+    "PrePostProcessingRPU",
+    "PulseType",
+    "RPUConfigBase",
+    "RPUDataType",
+    "RuntimeParameter",
+    "SimpleDriftParameter",
+    "UpdateParameters",
+    "VectorUnitCellUpdatePolicy",
+    "WeightClipType",
+    "WeightModifierType",
+    "WeightNoiseType",
+    "WeightRemapType",
+    "config_class",
+    "define",
+    "from_dict",
+    "frozen_copy",
+    "pending_settings",
+    "register_config_class",
+    "thawed_copy",
+    "to_dict",
+]

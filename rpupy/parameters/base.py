@@ -1,0 +1,101 @@
+"""What every RPU configuration is built on.
+
+`RPUConfigBase` starts the chain ``RPUConfigBase <- PrePostProcessingRPU <- MappableRPU
+<- IOManagedRPUConfig <- SingleRPUConfig``. It is one line because classes with slots
+cannot have two bases with fields. The tools for all parameter classes are exported here
+too: they live in `definition`, `fields` and `serialisation`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from .definition import (
+    Parameters,
+    config_class,
+    define,
+    frozen_copy,
+    pending_settings,
+    register_config_class,
+    thawed_copy,
+)
+from .fields import choice, flag, integer, part, real, text
+from .runtime import RuntimeParameter
+from .serialisation import from_dict, to_dict
+
+__all__ = [
+    "Parameters",
+    "RPUConfigBase",
+    "choice",
+    "config_class",
+    "define",
+    "flag",
+    "from_dict",
+    "frozen_copy",
+    "integer",
+    "part",
+    "pending_settings",
+    "real",
+    "register_config_class",
+    "text",
+    "thawed_copy",
+    "to_dict",
+]
+
+
+@define
+class RPUConfigBase(Parameters):
+    """Configuration of one tile.
+
+    Parameters
+    ----------
+    runtime : RuntimeParameter
+        How the tile computes. Left out when configurations are compared.
+    """
+
+    #: Which kind of tile the registry builds; None: this class is only a base.
+    tile_kind: ClassVar[str | None] = None
+
+    runtime: RuntimeParameter = part(RuntimeParameter, compare=False)
+
+    @property
+    def tile_class(self) -> type:
+        """Class of the tile for this configuration, as the registry has it now."""
+        from rpupy import registry
+
+        found: type = registry.tile_class(self)
+        return found
+
+    @property
+    def tile_array_class(self) -> type:
+        """Class for matrices that need several tiles; not built yet."""
+        raise NotImplementedError("tile arrays are not built yet")
+
+    def create_tile(self, *args: Any, **kwargs: Any) -> Any:
+        """Build a tile with this configuration.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Go to the tile class, which gets ``rpu_config`` besides.
+
+        Returns
+        -------
+        tile
+            An instance of `tile_class`.
+        """
+        return self.tile_class(*args, rpu_config=self, **kwargs)
+
+    def compatible_with(self, tile_class_name: str) -> bool:
+        """Whether a tile of that class can take this configuration.
+
+        Parameters
+        ----------
+        tile_class_name : str
+            Name of a tile class.
+
+        Returns
+        -------
+        bool
+        """
+        return bool(self.tile_class.__name__ == tile_class_name)

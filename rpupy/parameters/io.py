@@ -1,0 +1,179 @@
+"""The analog product: input and output conversion, noise, bounds."""
+
+from __future__ import annotations
+
+from rpupy.errors import ConfigError
+
+from .definition import Parameters, define
+from .enums import (
+    AnalogMVType,
+    BoundManagementType,
+    NoiseManagementType,
+    WeightNoiseType,
+)
+from .fields import choice, flag, integer, real
+
+__all__ = ["IOParameters"]
+
+
+@define
+class IOParameters(Parameters):
+    """Settings of the analog product in one direction (forward or backward).
+
+    Inputs, outputs and weights are in normalised units: an input of 1 at the default
+    `inp_bound` is full scale, and it drives an output of 1 through a weight of 1.
+
+    Parameters
+    ----------
+    is_perfect : bool
+        Exact product, as with ``mv_type=AnalogMVType.IDEAL``; only `out_scale` still
+        acts.
+    mv_type : AnalogMVType
+        How the product is run on the array.
+    inp_bound : float
+        Range of the DAC; inputs are clipped to ``[-inp_bound, inp_bound]``. 0 or below:
+        neither clipped nor rounded. Must be 1 with noise management.
+    inp_noise : float
+        Standard deviation of the noise on each input, after rounding and clipping.
+    inp_res : float
+        Step of the DAC as a fraction of its range ``2 * inp_bound``; above 1: number of
+        steps; 0 or below: no rounding. The default is a DAC of 7 bit.
+    inp_sto_round : bool
+        Round inputs at random instead of to the nearest step.
+    inp_asymmetry : float
+        Negative inputs are multiplied by ``1 - inp_asymmetry``.
+    out_bound : float
+        Range of the ADC; 0 or below: neither clipped nor rounded.
+    out_noise : float
+        Standard deviation of the noise on each output, before the ADC.
+    out_noise_std : float
+        Relative spread of `out_noise` from output to output, drawn once.
+    out_res : float
+        Step of the ADC as a fraction of its range, in the form of `inp_res`. The
+        default is an ADC of 9 bit.
+    out_sto_round : bool
+        Round outputs at random instead of to the nearest step.
+    out_scale : float
+        Digital factor on the result.
+    out_asymmetry : float
+        Negative outputs are multiplied by ``1 - out_asymmetry`` before noise and ADC;
+        only positive values act.
+    bound_management : BoundManagementType
+        What happens when an output reaches `out_bound`; forward only. SHIFT is refused.
+    noise_management : NoiseManagementType
+        By what each input vector is divided before the DAC. The result is multiplied by
+        the same number after the ADC.
+    w_noise : float
+        Strength of the weight noise, in weight units, as far as `w_noise_type` uses it.
+        It is drawn for each product and leaves the stored weights as they are.
+    w_noise_type : WeightNoiseType
+        Law of the weight noise. ADDITIVE_CONSTANT gives each output a standard
+        deviation of `w_noise` times the Euclidean norm of the input.
+    ir_drop : float
+        Scale of the voltage loss along the wires; 0: none.
+    ir_drop_g_ratio : float
+        Conductance of a wire segment over the largest of a device. The default stands
+        for 0.35 ohm and 5 uS.
+    out_nonlinearity : float
+        Relative strength of the S-shaped compression of outputs.
+    out_nonlinearity_std : float
+        Relative spread of that strength from output to output, drawn once.
+    slope_calibration : float
+        Fraction of `out_bound` at which the compression is calibrated to slope 1; 0 or
+        below: none.
+    v_offset_std : float
+        Standard deviation of the relative voltage offset of outputs, drawn once.
+    v_offset_w_min : float
+        Weight of the reference column to which that offset applies; 0: no reference.
+    r_series : float
+        Series resistance as a fraction of the total current.
+    w_read_asymmetry_dtod : float
+        Spread, from device to device, of the factor on the weights that negative inputs
+        see; only where positive and negative inputs are separate passes.
+    max_bm_factor : int
+        Bound management ends when the input has been reduced by more than this factor.
+    max_bm_res : float
+        It also ends when the reduction exceeds `max_bm_res` over the step of the DAC,
+        that is before the input is lost in a few steps.
+    bm_test_negative_bound : bool
+        Whether the lower output bound counts for bound management too.
+    nm_thres : float
+        For CONSTANT the divisor (1 if not positive); for ABS_MAX and MAX the largest
+        divisor, if positive.
+    nm_decay : float
+        Rate of the running mean of AVERAGE_ABS_MAX.
+    nm_assumed_wmax : float
+        Largest weight that ABS_MAX_NP_SUM reckons with.
+    """
+
+    is_perfect: bool = flag(False)
+    mv_type: AnalogMVType = choice(
+        AnalogMVType.ONE_PASS,
+        pending=(
+            AnalogMVType.POS_NEG_SEPARATE,
+            AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+            AnalogMVType.SPLIT_MODE,
+            AnalogMVType.BIT_WISE,
+        ),
+    )
+    inp_bound: float = real(1.0)
+    inp_noise: float = real(0.0, low=0)
+    inp_res: float = real(1 / 126)
+    inp_sto_round: bool = flag(False)
+    inp_asymmetry: float = real(0.0)
+    out_bound: float = real(12.0)
+    out_noise: float = real(0.06, low=0)
+    out_noise_std: float = real(0.0, pending=True)
+    out_res: float = real(1 / 510)
+    out_sto_round: bool = flag(False)
+    out_scale: float = real(1.0)
+    out_asymmetry: float = real(0.0)
+    bound_management: BoundManagementType = choice(
+        BoundManagementType.ITERATIVE,
+        pending=(BoundManagementType.ITERATIVE_WORST_CASE,),
+        refused=(BoundManagementType.SHIFT,),
+    )
+    noise_management: NoiseManagementType = choice(
+        NoiseManagementType.ABS_MAX,
+        pending=(
+            NoiseManagementType.ABS_MAX_NP_SUM,
+            NoiseManagementType.AVERAGE_ABS_MAX,
+        ),
+    )
+    w_noise: float = real(0.0, low=0)
+    w_noise_type: WeightNoiseType = choice(
+        WeightNoiseType.NONE,
+        pending=(WeightNoiseType.PCM_READ,),
+    )
+    ir_drop: float = real(0.0, pending=True)
+    ir_drop_g_ratio: float = real(1 / 0.35 / 5e-6)
+    out_nonlinearity: float = real(0.0, pending=True)
+    out_nonlinearity_std: float = real(0.0, pending=True)
+    slope_calibration: float = real(0.0, pending=True)
+    v_offset_std: float = real(0.0, pending=True)
+    v_offset_w_min: float = real(-1.0)
+    r_series: float = real(0.0, pending=True)
+    w_read_asymmetry_dtod: float = real(0.0, pending=True)
+    max_bm_factor: int = integer(1000)
+    max_bm_res: float = real(0.25)
+    bm_test_negative_bound: bool = flag(True)
+    nm_thres: float = real(0.0)
+    nm_decay: float = real(1e-3, pending=True)
+    nm_assumed_wmax: float = real(0.6, pending=True)
+
+    def validate(self) -> None:
+        """Check that noise management finds the input range that it assumes.
+
+        Raises
+        ------
+        ConfigError
+            If noise management is on and `inp_bound` is not 1.
+        """
+        super().validate()
+        ideal = self.is_perfect or self.mv_type is AnalogMVType.IDEAL
+        managed = self.noise_management is not NoiseManagementType.NONE
+        if managed and not ideal and self.inp_bound != 1.0:
+            raise ConfigError(
+                "IOParameters.inp_bound must be 1.0 with noise_management = "
+                f"{self.noise_management}, got {self.inp_bound}"
+            )

@@ -1,0 +1,83 @@
+"""The update: pulse trains and their lengths."""
+
+from __future__ import annotations
+
+from .definition import Parameters, define
+from .enums import NoiseAggregation, PulseType
+from .fields import choice, flag, integer, real
+
+__all__ = ["UpdateParameters"]
+
+# A pulse train is packed into words of 31 slots and a sign; a vector has room for 8192.
+MAX_PULSES = 8192 * 31
+
+
+@define
+class UpdateParameters(Parameters):
+    r"""How the outer product of an update becomes pulses.
+
+    Line ``j`` fires in each of BL slots with probability :math:`B |x_j|`, line ``i``
+    with :math:`A |d_i|`, and a device gets a pulse in each slot in which both fire.
+    With :math:`A B = \eta / (g\,BL)`, for the learning rate :math:`\eta` and the mean
+    step ``g`` of the device, the expected change is :math:`-\eta\, d_i x_j` as long as
+    neither probability exceeds 1. BL, A and B are chosen for each vector of a batch.
+
+    Parameters
+    ----------
+    desired_bl : int
+        Number of slots BL, 1 to 253952; the largest one with `update_bl_management`.
+    fixed_bl : bool
+        False: without `update_bl_management`, a learning rate above ``g * desired_bl``
+        takes more slots (``ceil(lr / g)``) instead of higher probabilities.
+    pulse_type : PulseType
+        Pulsed or exact update.
+    res : float
+        Step to which the probabilities are rounded; above 1: number of steps; 0 or
+        below: no rounding.
+    x_res_implicit, d_res_implicit : float
+        The same for inputs and errors of DETERMINISTIC_IMPLICIT.
+    d_sparsity : bool
+        Keep a running measure of the zeros in the errors.
+    sto_round : bool
+        Round probabilities at random instead of to the nearest step.
+    update_bl_management : bool
+        Take as few slots as the largest product of the vector needs. Includes
+        `update_management`.
+    update_management : bool
+        Move probability between the two sides so that the largest input and the largest
+        error fire equally often.
+    um_grad_scale : float
+        Factor on the largest error in both managements; below 1, large errors saturate
+        earlier.
+    noise_aggregation : NoiseAggregation
+        Whether cycle-to-cycle noise is drawn for each pulse or once for a mini-batch.
+
+    References
+    ----------
+    Gokmen and Vlasov, Front. Neurosci. 10:333 (2016), doi:10.3389/fnins.2016.00333, for
+    stochastic pulse trains; Gokmen, Onen and Haensch, Front. Neurosci. 11:538 (2017),
+    doi:10.3389/fnins.2017.00538, for the managements.
+    """
+
+    desired_bl: int = integer(31, low=1, high=MAX_PULSES)
+    fixed_bl: bool = flag(True)
+    pulse_type: PulseType = choice(
+        PulseType.STOCHASTIC_COMPRESSED,
+        pending=(
+            PulseType.STOCHASTIC,
+            PulseType.MEAN_COUNT,
+            PulseType.DETERMINISTIC_IMPLICIT,
+        ),
+    )
+    res: float = real(0.0)
+    x_res_implicit: float = real(0.0, pending=True)
+    d_res_implicit: float = real(0.0, pending=True)
+    d_sparsity: bool = flag(False, pending=True)
+    sto_round: bool = flag(False)
+    update_bl_management: bool = flag(True)
+    update_management: bool = flag(True)
+    um_grad_scale: float = real(1.0, above=0)
+    noise_aggregation: NoiseAggregation = choice(
+        NoiseAggregation.PULSE,
+        pending=(NoiseAggregation.BATCH,),
+    )

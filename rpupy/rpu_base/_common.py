@@ -1,0 +1,189 @@
+"""What every backend needs before a kernel runs: checked arrays and packed parameters."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from rpupy.errors import ConfigError
+from rpupy.parameters.enums import (
+    AnalogMVType,
+    BoundManagementType,
+    NoiseManagementType,
+    WeightNoiseType,
+)
+from rpupy.rpu_base import _cpu
+
+Floats = NDArray[np.float32]
+
+#: Codes of enum members in kernels: the enums of csrc/mvm.h.
+_CODES: dict[enum.Enum, int] = {
+    NoiseManagementType.NONE: 0,
+    NoiseManagementType.ABS_MAX: 1,
+    NoiseManagementType.MAX: 2,
+    NoiseManagementType.CONSTANT: 3,
+    BoundManagementType.NONE: 0,
+    BoundManagementType.ITERATIVE: 1,
+    WeightNoiseType.NONE: 0,
+    WeightNoiseType.ADDITIVE_CONSTANT: 1,
+}
+
+#: Fields of a device that act in Python, not in a kernel.
+_PYTHON_FIELDS = frozenset(
+    {
+        "construction_seed",
+        "count_pulses",
+        "drift",
+        "write_noise_std",
+        "apply_write_noise_on_set",
+    }
+)
+
+
+#: Negative values of these mean 0.
+_AT_LEAST_ZERO = frozenset({"diffusion", "lifetime", "reset_std", "reset_dtod"})
+
+
+def number_of(value: object) -> float:
+    """Return a parameter as the number that kernels take."""
+    if isinstance(value, enum.Enum):
+        return float(_CODES[value])
+    return float(value)  # type: ignore[arg-type]
+
+
+def pack(names: tuple[str, ...], source: object) -> Floats:
+    """Pack attributes into float32, by name; ``drift_x`` is ``source.drift.x``."""
+    values = np.zeros(max(len(names), 1), dtype=np.float32)
+    for k, name in enumerate(names):
+        owner, attribute = source, name
+        if name.startswith("drift_"):
+            owner, attribute = getattr(source, "drift", None), name[len("drift_") :]
+        # A part that the configuration lacks (no drift, or drift without spread) is 0.
+        values[k] = number_of(getattr(owner, attribute, 0.0))
+        if name in _AT_LEAST_ZERO:
+            values[k] = max(values[k], 0.0)
+    return values
+
+
+def pack_io(io: object) -> Floats:
+    """Pack the parameters of one direction of the product."""
+    values = pack(_cpu.FIELDS["io"], io)
+    if getattr(io, "mv_type", None) is AnalogMVType.IDEAL:
+        values[_cpu.FIELDS["io"].index("is_perfect")] = 1.0
+    return values
+
+
+def perfect_io() -> Floats:
+    """Pack the parameters of an exact product."""
+    values = np.zeros(len(_cpu.FIELDS["io"]), dtype=np.float32)
+    values[_cpu.FIELDS["io"].index("is_perfect")] = 1.0
+    values[_cpu.FIELDS["io"].index("out_scale")] = 1.0
+    return values
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A device configuration class and the kernel that it names."""
+
+    number: int
+    pulsed: bool
+    params: tuple[str, ...]
+    cell: tuple[str, ...]
+
+
+@cache
+def bind_device(config_class: type) -> Binding:
+    """Find the kernel of a device configuration class and match their fields by name.
+
+    Raises
+    ------
+    ConfigError
+        If the class names no kernel, or one has a field that the other lacks.
+    """
+    kernel = getattr(config_class, "kernel", None)
+    if kernel not in _cpu.DEVICES:
+        raise ConfigError(
+            f"{config_class.__name__}.kernel must name a device kernel"
+            f" ({', '.join(sorted(_cpu.DEVICES))}), got {kernel!r}"
+        )
+    number, pulsed, params, cell = _cpu.DEVICES[kernel]
+    taken = set(params) | (set(_cpu.FIELDS["pulsed"]) if pulsed else set())
+    taken = {name for name in taken if not name.startswith("drift_")}
+    has = {field.name for field in attrs.fields(config_class)}
+    missing, spare = taken - has, has - taken - _PYTHON_FIELDS
+    if missing or spare:
+        raise ConfigError(
+            f"{config_class.__name__} must have the fields of its kernel {kernel!r};"
+            f" missing: {sorted(missing)}, not known to the kernel: {sorted(spare)}"
+        )
+    return Binding(number, pulsed, params, cell)
+
+
+def real_array(value: Any, name: str) -> Floats:
+    """Convert to a float32 array in C order, without copying one that already is.
+
+    Raises
+    ------
+    TypeError
+        If the elements are not real numbers.
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array of real numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must be an array of real numbers, got dtype {array.dtype}"
+        )
+    if array.dtype == np.float32 and array.flags.c_contiguous:
+        return array if array.dtype.isnative else array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        return np.asarray(array, dtype=np.float32, order="C")
+
+
+def matrix(value: Any, name: str, shape: tuple[int, int]) -> Floats:
+    """Convert to a float32 matrix of the given shape with finite elements.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the elements are not real numbers, the shape differs, or one is not finite.
+    """
+    array = real_array(value, name)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN, inf or a number too large")
+    return array
+
+
+def real_number(value: Any, name: str) -> float:
+    """Convert a finite real scalar.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a real number, or not finite in float32.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        if not (isinstance(value, np.ndarray) and value.ndim == 0):
+            raise TypeError(f"{name} must be a real number, got {value!r}")
+    number = float(value)
+    if not abs(number) <= float(np.finfo(np.float32).max):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return number
+
+
+def whole_number(value: Any, name: str) -> int:
+    """Convert an integer scalar; bools and floats are refused."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    return int(value)

@@ -1,0 +1,121 @@
+# Declarations of csrc/kernel_table.h, and nothing else.
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+
+cdef extern from "kernel_table.h" namespace "rpupy" nogil:
+    enum:
+        kMaxCellPlanes
+        kUpkeepPlanes
+
+    struct TileView:
+        int64_t out_size
+        int64_t in_size
+        uint32_t key[2]
+        uint32_t plane
+        int32_t threads
+
+    struct PopulateArgs:
+        TileView tile
+        const float* pulsed
+        const float* own
+        float* cell[12]
+        float* upkeep[4]
+        int64_t upkeep_stride[4]
+
+    struct UpdateArgs:
+        TileView tile
+        const float* x
+        const float* d
+        int64_t batch
+        float lr
+        uint64_t ordinal
+        float* weights
+        float* apparent
+        float write_noise
+        float dw_min_std
+        float granularity
+        uint32_t* pulse_ordinals
+        const float* update
+        const float* own
+        float* cell[12]
+        const float* low
+        const float* high
+
+    struct ProductArgs:
+        TileView tile
+        const float* weights
+        float* packed
+        const float* input
+        float* output
+        int64_t batch
+        int32_t backward
+        const float* io
+        uint64_t ordinal
+        uint32_t stream
+
+    struct UpkeepArgs:
+        TileView tile
+        float* weights
+        const float* low
+        const float* high
+        int64_t bound_stride
+        const float* value[2]
+        int64_t value_stride[2]
+        float number[2]
+        uint64_t ordinal
+        int64_t first_column
+        int64_t columns
+        float* target
+        const float* drift
+        float now
+        float* start
+        float* since
+        float* previous
+
+    ctypedef void (*PopulateFunction)(const PopulateArgs&) noexcept nogil
+    ctypedef void (*UpdateFunction)(const UpdateArgs&, void*) noexcept nogil
+    ctypedef void (*UpkeepFunction)(const UpkeepArgs&) noexcept nogil
+
+    struct KernelTable:
+        const char* isa
+        void (*pack_weights)(const ProductArgs&) noexcept nogil
+        void (*product)(const ProductArgs&, void*) noexcept nogil
+        size_t (*product_scratch)(const ProductArgs&) noexcept nogil
+        UpdateFunction update_exact
+        size_t (*update_exact_scratch)(const UpdateArgs&) noexcept nogil
+        size_t (*update_pulsed_scratch)(const UpdateArgs&) noexcept nogil
+        int64_t (*longest_train)(const UpdateArgs&) noexcept nogil
+        bint (*all_finite)(const float*, int64_t) noexcept nogil
+        UpkeepFunction set_uniform
+        UpkeepFunction clip
+        UpkeepFunction decay
+        UpkeepFunction diffuse
+        UpkeepFunction reset
+        UpkeepFunction drift
+        UpkeepFunction apparent
+        const PopulateFunction* populate
+        const UpdateFunction* update_pulsed
+        void (*draw_words)(const uint32_t*, const uint32_t*, uint32_t*, int64_t) noexcept nogil
+        void (*words_to_normals)(const uint32_t*, float*, int64_t) noexcept nogil
+        void (*evaluate)(int32_t, const float*, const float*, float*, int64_t) noexcept nogil
+
+    struct DeviceInfo:
+        const char* name
+        const char* params
+        const char* cell
+        bint pulsed
+
+    struct Names:
+        const char* pulsed
+        const char* pulsed_cell
+        const char* upkeep
+        const char* drift
+        const char* update
+        const char* io
+
+    const DeviceInfo* device_info(int)
+    const Names& names()
+    float exact_decay_factor(int, const float*, float)
+    const KernelTable* kernel_table(const char*)
+    const char* available_isa(int)
+    int max_threads()

@@ -1,0 +1,390 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
+# distutils: language = c++
+"""The CPU kernels: one instruction-set table behind calls that take NumPy arrays.
+
+Nothing here knows what a device or a noise means.  `CpuBackend` holds the named arrays of
+one core tile and runs kernels over them without the GIL; the arguments have been checked by
+`rpupy.rpu_base.core`, so that what reaches a kernel is float32, C order and of the right size.
+"""
+import os
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from rpupy.rpu_base cimport _core
+from rpupy.errors import ConfigError
+
+cnp.import_array()
+
+_ISA_VARIABLE = "RPUPY_ISA"
+
+
+def available_isas():
+    """Instruction sets that this build and this machine can run, best first."""
+    found = []
+    cdef int number = 0
+    cdef const char* name = _core.available_isa(number)
+    while name != NULL:
+        found.append(name.decode())
+        number += 1
+        name = _core.available_isa(number)
+    return tuple(found)
+
+
+def _choose_isa():
+    names = available_isas()
+    asked = os.environ.get(_ISA_VARIABLE, "")
+    if not asked:
+        return names[0]
+    if asked not in names:
+        raise ConfigError(
+            f"{_ISA_VARIABLE} must name an instruction set of this machine and build"
+            f" ({', '.join(names)}), got {asked!r}"
+        )
+    return asked
+
+
+_isa = _choose_isa()
+
+
+def isa():
+    """The instruction set in use; the environment variable RPUPY_ISA can lower it."""
+    return _isa
+
+
+def openmp_enabled():
+    """Whether the kernels were built with OpenMP."""
+    return bool(RPUPY_HAS_OPENMP)
+
+
+def max_threads():
+    """Threads that OpenMP would use by itself."""
+    return _core.max_threads()
+
+
+def compiler():
+    """The compiler that built the kernels."""
+    return (<bytes> RPUPY_COMPILER).decode()
+
+
+cdef extern from *:
+    """
+    #if defined(_OPENMP)
+    #define RPUPY_HAS_OPENMP 1
+    #else
+    #define RPUPY_HAS_OPENMP 0
+    #endif
+    #if defined(__clang__)
+    #define RPUPY_COMPILER "clang " __clang_version__
+    #else
+    #define RPUPY_COMPILER "g++ " __VERSION__
+    #endif
+    """
+    int RPUPY_HAS_OPENMP
+    const char* RPUPY_COMPILER
+
+
+def _split(const char* names):
+    text = names.decode()
+    return tuple(part.strip() for part in text.split(",")) if text else ()
+
+
+def _device_table():
+    table = {}
+    cdef int number = 0
+    cdef const _core.DeviceInfo* info = _core.device_info(number)
+    while info != NULL:
+        table[info.name.decode()] = (number, bool(info.pulsed), _split(info.params), _split(info.cell))
+        number += 1
+        info = _core.device_info(number)
+    return table
+
+
+#: Kernel name -> (number, whether it is pulsed, names of its parameters, names of its own planes).
+DEVICES = _device_table()
+#: Names of the fields of each struct of parameters that kernels take.
+FIELDS = {
+    "pulsed": _split(_core.names().pulsed),
+    "pulsed_cell": _split(_core.names().pulsed_cell),
+    "upkeep": _split(_core.names().upkeep),
+    "drift": _split(_core.names().drift),
+    "update": _split(_core.names().update),
+    "io": _split(_core.names().io),
+}
+
+
+def decay_factor(int number, cnp.ndarray own, float alpha):
+    """Factor of one decay call of a device without pulses; 1 where the call does nothing."""
+    return _core.exact_decay_factor(number, <const float*> cnp.PyArray_DATA(own), alpha)
+
+
+cdef inline float* _floats(object array) noexcept:
+    if array is None:
+        return NULL
+    return <float*> cnp.PyArray_DATA(<cnp.ndarray> array)
+
+
+cdef class CpuBackend:
+    """Kernel calls over the arrays of one core tile.
+
+    Parameters
+    ----------
+    out_size, in_size : int
+        Rows and columns of the array.
+    key : sequence of two int
+        Key of the tile's random numbers.
+    isa_name : str, optional
+        Instruction set; the process-wide choice by default.
+    """
+
+    cdef const _core.KernelTable* table
+    cdef _core.TileView view
+    cdef object scratch
+    cdef object packed
+    cdef bint packed_is_stale
+
+    def __cinit__(self, out_size, in_size, key, isa_name=None):
+        name = (isa_name or _isa).encode()
+        self.table = _core.kernel_table(name)
+        if self.table == NULL:
+            raise ConfigError(
+                f"isa_name must be one of {', '.join(available_isas())}, got {isa_name!r}"
+            )
+        self.view.out_size = out_size
+        self.view.in_size = in_size
+        self.view.key[0] = key[0]
+        self.view.key[1] = key[1]
+        self.view.plane = 0
+        self.view.threads = 1
+        self.scratch = None
+        self.packed = None
+        self.packed_is_stale = True
+
+    @property
+    def isa(self):
+        """Instruction set of these kernels."""
+        return self.table.isa.decode()
+
+    def weights_changed(self):
+        """Mark the packed copy of the visible weights as stale."""
+        self.packed_is_stale = True
+
+    def nbytes(self):
+        """Bytes of the packed weights and of the scratch memory."""
+        return sum(a.nbytes for a in (self.packed, self.scratch) if a is not None)
+
+    cdef void* reserve(self, size_t size) except? NULL:
+        if self.scratch is None or <size_t> cnp.PyArray_NBYTES(<cnp.ndarray> self.scratch) < size + 64:
+            self.scratch = np.empty(max(size + 64, 4096), dtype=np.uint8)
+        cdef size_t at = <size_t> cnp.PyArray_DATA(<cnp.ndarray> self.scratch)
+        return <void*> ((at + 63) & ~<size_t> 63)
+
+    def all_finite(self, cnp.ndarray array):
+        """Whether every number of a float32 array in C order is finite."""
+        cdef const float* data = <const float*> cnp.PyArray_DATA(array)
+        cdef int64_t n = cnp.PyArray_SIZE(array)
+        cdef bint result
+        with nogil:
+            result = self.table.all_finite(data, n)
+        return result
+
+    def product(self, cnp.ndarray weights, cnp.ndarray inputs, cnp.ndarray outputs, int64_t batch,
+                bint backward, cnp.ndarray io, uint64_t ordinal, uint32_t stream, int threads):
+        """Analog product of `batch` vectors; `stream` is the first of the pass."""
+        cdef _core.ProductArgs args
+        cdef void* scratch
+        args.tile = self.view
+        args.tile.threads = threads
+        args.weights = <const float*> cnp.PyArray_DATA(weights)
+        args.input = <const float*> cnp.PyArray_DATA(inputs)
+        args.output = <float*> cnp.PyArray_DATA(outputs)
+        args.batch = batch
+        args.backward = backward
+        args.io = <const float*> cnp.PyArray_DATA(io)
+        args.ordinal = ordinal
+        args.stream = stream
+        args.packed = NULL
+        if not backward:
+            if self.packed is None:
+                panels = (self.view.out_size + 31) // 32
+                self.packed = np.empty(panels * 32 * self.view.in_size, dtype=np.float32)
+                self.packed_is_stale = True
+            args.packed = _floats(self.packed)
+        scratch = self.reserve(self.table.product_scratch(args))
+        cdef bint stale = not backward and self.packed_is_stale
+        with nogil:
+            if stale:
+                self.table.pack_weights(args)
+            self.table.product(args, scratch)
+        if stale:
+            self.packed_is_stale = False
+
+    def update_exact(self, cnp.ndarray weights, cnp.ndarray x, cnp.ndarray d, int64_t batch, float lr,
+                     low, high, int threads):
+        """Outer products in floating point, clipped to `low` and `high` after each vector if given."""
+        cdef _core.UpdateArgs args
+        cdef void* scratch
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.tile.threads = threads
+        args.x = <const float*> cnp.PyArray_DATA(x)
+        args.d = <const float*> cnp.PyArray_DATA(d)
+        args.batch = batch
+        args.lr = lr
+        args.weights = <float*> cnp.PyArray_DATA(weights)
+        args.low = _floats(low)
+        args.high = _floats(high)
+        scratch = self.reserve(self.table.update_exact_scratch(args))
+        with nogil:
+            self.table.update_exact(args, scratch)
+        self.packed_is_stale = True
+
+    def longest_train(self, cnp.ndarray update, float lr, float granularity):
+        """Words that the longest pulse train of an update may take."""
+        cdef _core.UpdateArgs args
+        memset(&args, 0, sizeof(args))
+        args.lr = lr
+        args.granularity = granularity
+        args.update = <const float*> cnp.PyArray_DATA(update)
+        return self.table.longest_train(args)
+
+    def update_pulsed(self, int number, cnp.ndarray weights, apparent, cnp.ndarray pulse_ordinals,
+                      tuple cell, cnp.ndarray own, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d,
+                      int64_t batch, float lr, float granularity, float dw_min_std,
+                      float write_noise, uint64_t ordinal, int threads):
+        """Pulse trains of a mini-batch on the device with this number."""
+        cdef _core.UpdateArgs args
+        cdef void* scratch
+        cdef int k
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.tile.threads = threads
+        args.x = <const float*> cnp.PyArray_DATA(x)
+        args.d = <const float*> cnp.PyArray_DATA(d)
+        args.batch = batch
+        args.lr = lr
+        args.ordinal = ordinal
+        args.weights = <float*> cnp.PyArray_DATA(weights)
+        args.apparent = _floats(apparent)
+        args.write_noise = write_noise
+        args.dw_min_std = dw_min_std
+        args.granularity = granularity
+        args.pulse_ordinals = <uint32_t*> cnp.PyArray_DATA(pulse_ordinals)
+        args.update = <const float*> cnp.PyArray_DATA(update)
+        args.own = <const float*> cnp.PyArray_DATA(own)
+        for k in range(len(cell)):
+            args.cell[k] = _floats(cell[k])
+        scratch = self.reserve(self.table.update_pulsed_scratch(args))
+        with nogil:
+            self.table.update_pulsed[number](args, scratch)
+        self.packed_is_stale = True
+
+    def populate(self, int number, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
+                 int threads):
+        """Draw the planes of a pulsed device; an upkeep plane of size one gets one number."""
+        cdef _core.PopulateArgs args
+        cdef int k
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.tile.key[0] = key[0]
+        args.tile.key[1] = key[1]
+        args.tile.threads = threads
+        args.pulsed = <const float*> cnp.PyArray_DATA(pulsed)
+        args.own = <const float*> cnp.PyArray_DATA(own)
+        for k in range(len(cell)):
+            args.cell[k] = _floats(cell[k])
+        for k in range(len(upkeep)):
+            args.upkeep[k] = _floats(upkeep[k])
+            args.upkeep_stride[k] = 0 if upkeep[k].ndim == 0 else 1
+        with nogil:
+            self.table.populate[number](args)
+
+    def upkeep(self, str operation, cnp.ndarray weights, cnp.ndarray low, cnp.ndarray high, *,
+               values=(), numbers=(), uint64_t ordinal=0, int64_t first_column=0, int64_t columns=0,
+               target=None, drift=None, float now=0.0, start=None, since=None, previous=None,
+               int threads=1):
+        """Run one maintenance operation over all crosspoints.
+
+        `values` are its planes and `numbers` its scalars, in the order of UpkeepArgs in
+        csrc/kernel_table.h; a plane of dimension zero is one number for all crosspoints.
+        """
+        cdef _core.UpkeepArgs args
+        cdef _core.UpkeepFunction function
+        cdef int k
+        memset(&args, 0, sizeof(args))
+        if operation == "uniform":
+            function = self.table.set_uniform
+        elif operation == "clip":
+            function = self.table.clip
+        elif operation == "decay":
+            function = self.table.decay
+        elif operation == "diffuse":
+            function = self.table.diffuse
+        elif operation == "reset":
+            function = self.table.reset
+        elif operation == "drift":
+            function = self.table.drift
+        elif operation == "apparent":
+            function = self.table.apparent
+        else:
+            raise ValueError(f"operation must name an upkeep kernel, got {operation!r}")
+        args.tile = self.view
+        args.tile.threads = threads
+        args.weights = <float*> cnp.PyArray_DATA(weights)
+        args.low = <const float*> cnp.PyArray_DATA(low)
+        args.high = <const float*> cnp.PyArray_DATA(high)
+        args.bound_stride = 0 if low.ndim == 0 else 1
+        for k in range(len(values)):
+            args.value[k] = _floats(values[k])
+            args.value_stride[k] = 0 if values[k].ndim == 0 else 1
+        for k in range(len(numbers)):
+            args.number[k] = numbers[k]
+        args.ordinal = ordinal
+        args.first_column = first_column
+        args.columns = columns
+        args.target = _floats(target)
+        args.drift = _floats(drift)
+        args.now = now
+        args.start = _floats(start)
+        args.since = _floats(since)
+        args.previous = _floats(previous)
+        with nogil:
+            function(args)
+        self.packed_is_stale = True
+
+
+def draw_words(counters, key, isa_name=None):
+    """Philox4x32-10 blocks of bare counters, for tests: (n, 4) uint32 -> (n, 4) uint32."""
+    cdef cnp.ndarray c = np.ascontiguousarray(counters, dtype=np.uint32).reshape(-1, 4)
+    cdef cnp.ndarray k = np.ascontiguousarray(key, dtype=np.uint32).reshape(2)
+    cdef cnp.ndarray words = np.empty_like(c)
+    cdef const _core.KernelTable* table = _core.kernel_table((isa_name or _isa).encode())
+    table.draw_words(<const uint32_t*> cnp.PyArray_DATA(c), <const uint32_t*> cnp.PyArray_DATA(k),
+                     <uint32_t*> cnp.PyArray_DATA(words), c.shape[0])
+    return words
+
+
+def words_to_normals(words, isa_name=None):
+    """Normals of bare blocks, for tests: (n, 4) uint32 -> (n, 4) float32."""
+    cdef cnp.ndarray w = np.ascontiguousarray(words, dtype=np.uint32).reshape(-1, 4)
+    cdef cnp.ndarray z = np.empty((w.shape[0], 4), dtype=np.float32)
+    cdef const _core.KernelTable* table = _core.kernel_table((isa_name or _isa).encode())
+    table.words_to_normals(<const uint32_t*> cnp.PyArray_DATA(w), <float*> cnp.PyArray_DATA(z),
+                           w.shape[0])
+    return z
+
+
+def evaluate(function, a, b=None, isa_name=None):
+    """The kernels' own log, exp or pow of float32 arrays, for tests."""
+    cdef cnp.ndarray va = np.ascontiguousarray(a, dtype=np.float32)
+    cdef cnp.ndarray y = np.empty_like(va)
+    cdef cnp.ndarray vb = va
+    if b is not None:
+        vb = np.ascontiguousarray(np.broadcast_to(np.asarray(b, dtype=np.float32), a.shape))
+    cdef const _core.KernelTable* table = _core.kernel_table((isa_name or _isa).encode())
+    table.evaluate(("log", "exp", "pow").index(function), <const float*> cnp.PyArray_DATA(va),
+                   <const float*> cnp.PyArray_DATA(vb), <float*> cnp.PyArray_DATA(y), va.size)
+    return y

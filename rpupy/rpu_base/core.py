@@ -1,0 +1,903 @@
+"""The core tile: the state of one crossbar array, its counters, and what calls do to them.
+
+A core tile knows no digital periphery; that is `rpupy.tiles`.  Its state is named arrays, a
+key and counters.  Random numbers are functions of the key and of those counters (docs/randomness.md),
+so a call first checks its arguments, then runs one kernel, then moves the counters that it
+used: a call that fails changes nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rpupy import threads
+from rpupy.errors import StateError
+from rpupy.parameters.enums import PulseType
+
+from . import _common, _cpu
+from ._common import Floats, real_number, whole_number
+
+#: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
+_STREAMS = {"forward": 32, "forward_eval": 37, "backward": 42, "backward_eval": 47}
+#: Counters of events, which are the ordinals of random numbers.
+_COUNTERS = (
+    *_STREAMS,
+    "update",
+    "init",
+    "diffusion",
+    "reset",
+    "drift",
+    "redraw",
+)
+_BASE_PLANES = _cpu.FIELDS["pulsed_cell"]
+_UPKEEP_PLANES = _cpu.FIELDS["upkeep"]
+_MAX_TRAIN_WORDS = 8192
+_MAX_CROSSPOINTS = 2**32
+_NO_BOUND = (
+    np.array(-np.inf, dtype=np.float32),
+    np.array(np.inf, dtype=np.float32),
+)
+_ZERO = np.array(0.0, dtype=np.float32)
+
+
+class CoreTile:
+    """One crossbar array without digital periphery.
+
+    Parameters
+    ----------
+    out_size, in_size : int
+        Rows (outputs) and columns (inputs) of the array; an analog bias is the last column.
+    config : rpupy.parameters.base.RPUConfigBase
+        Validated and frozen configuration of the tile.
+    seed : numpy.random.SeedSequence
+        Where the key of the random numbers comes from.  It is not changed.
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1 or the array has 2**32 crosspoints or more.
+    """
+
+    #: Class that holds the kernels; a backend sets it.
+    backend_class: Any = None
+    backend_name = ""
+
+    def __init__(
+        self, out_size: int, in_size: int, config: Any, seed: np.random.SeedSequence
+    ) -> None:
+        self.out_size = _size(out_size, "out_size")
+        self.in_size = _size(in_size, "in_size")
+        if self.out_size * self.in_size >= _MAX_CROSSPOINTS:
+            raise ValueError(
+                "out_size * in_size must be below 2**32 crosspoints,"
+                f" got {self.out_size} * {self.in_size}"
+            )
+        self.config = config
+        self.lock = threading.RLock()
+        self._key = tuple(int(word) for word in seed.generate_state(2, np.uint32))
+        self._counters = dict.fromkeys(_COUNTERS, 0)
+        self._drift_time = 0.0
+        self._learning_rate = 0.1
+        self._bind()
+        self._allocate()
+        self._draw_devices()
+        self.set_weights_uniform_random(-0.1, 0.1)
+
+    # ---- construction ----------------------------------------------------------------
+
+    def _bind(self) -> None:
+        """Pack the configuration for the kernels and choose how updates run."""
+        device = self.config.device
+        update = getattr(self.config, "update", None)
+        self._pulse_type = PulseType.NONE if update is None else update.pulse_type
+        binding = _common.bind_device(type(device))
+        if binding.pulsed and self._pulse_type is PulseType.NONE:
+            # Pulses switched off leave an exact weight: the device's decay, diffusion,
+            # reset and drift without spread, and no bounds.
+            number, pulsed, params, cell = _cpu.DEVICES["ideal"]
+            binding = _common.Binding(number, pulsed, params, cell)
+        self._binding = binding
+        self._own = _common.pack(binding.params, device)
+        self._drift = _common.pack(_cpu.FIELDS["drift"], device)
+        self._dw_min = 0.0
+        self._granularity = 1.0
+        self._write_noise_std = 0.0
+        self._dw_min_std = 0.0
+        if binding.pulsed:
+            self._pulsed = _common.pack(_cpu.FIELDS["pulsed"], device)
+            self._update = _common.pack(_cpu.FIELDS["update"], update)
+            self._dw_min = float(device.dw_min)
+            self._dw_min_std = float(device.dw_min_std)
+            self._granularity = float(device.weight_granularity())
+            self._write_noise_std = float(getattr(device, "write_noise_std", 0.0))
+        if hasattr(self.config, "forward"):
+            self._forward_io = _common.pack_io(self.config.forward)
+            self._backward_io = _common.pack_io(self.config.backward)
+        else:
+            self._forward_io = self._backward_io = _common.perfect_io()
+        self._backend = self.backend_class(self.out_size, self.in_size, self._key)
+
+    @property
+    def _pulsed_device(self) -> bool:
+        return bool(self._binding.pulsed)
+
+    @property
+    def _has_write_noise(self) -> bool:
+        return self._pulsed_device and self._write_noise_std > 0.0
+
+    @property
+    def _has_drift(self) -> bool:
+        nu = self.config.device.drift.nu if hasattr(self.config.device, "drift") else 0
+        return bool(nu > 0.0 if self._pulsed_device else nu != 0.0)
+
+    def _plane_shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Name, shape and type of every array of the state, in its order.
+
+        An upkeep plane without spread has shape (): one number for all crosspoints.
+        """
+        shape = (self.out_size, self.in_size)
+        planes: dict[str, tuple[tuple[int, ...], type]] = {
+            "weights": (shape, np.float32)
+        }
+        if self._pulsed_device:
+            names = (*_BASE_PLANES, *self._binding.cell)
+            planes |= {name: (shape, np.float32) for name in names}
+            device = self.config.device
+            spreads = {
+                "decay_scales": device.lifetime > 0.0 and device.lifetime_dtod,
+                "diffusion_rates": device.diffusion > 0.0 and device.diffusion_dtod,
+                "reset_bias": device.reset_dtod > 0.0,
+                "drift_nu": device.drift.nu and device.drift.nu_dtod,
+            }
+            for name in _UPKEEP_PLANES:
+                planes[name] = (shape if spreads[name] else (), np.float32)
+            planes["pulse_ordinals"] = (shape, np.uint32)
+            if self._has_write_noise:
+                planes["persistent_weights"] = (shape, np.float32)
+        if self._has_drift:
+            for name in ("drift_start", "drift_since", "drift_previous"):
+                planes[name] = (shape, np.float32)
+        return planes
+
+    def _allocate(self) -> None:
+        self._arrays = {
+            name: np.zeros(shape, dtype=dtype)
+            for name, (shape, dtype) in self._plane_shapes().items()
+        }
+
+    def _draw_devices(self) -> None:
+        """Draw the device-to-device spread, with the construction seed if one is given."""
+        if not self._pulsed_device:
+            return
+        key = self._key
+        if self.config.device.construction_seed != 0:
+            seed = np.random.SeedSequence(self.config.device.construction_seed)
+            key = tuple(int(word) for word in seed.generate_state(2, np.uint32))
+        self._backend.populate(
+            self._binding.number,
+            key,
+            self._pulsed,
+            self._own,
+            self._cell_planes(),
+            tuple(self._arrays[name] for name in _UPKEEP_PLANES),
+            threads.get_num_threads(),
+        )
+
+    def _cell_planes(self) -> tuple[Floats, ...]:
+        names = (*_BASE_PLANES, *self._binding.cell)
+        return tuple(self._arrays[name] for name in names)
+
+    # ---- product ---------------------------------------------------------------------
+
+    def forward(
+        self,
+        x_input: ArrayLike,
+        bias: bool = False,
+        in_trans: bool = False,
+        out_trans: bool = False,
+        is_test: bool = False,
+        out: Floats | None = None,
+    ) -> Floats:
+        """Analog product with the weights.
+
+        Parameters
+        ----------
+        x_input : array_like of float32, shape (..., in) or, with `in_trans`, (in, ...)
+            Input vectors.  A vector with an entry that is not finite gives NaN in all of
+            its outputs and disturbs no other vector.
+        bias : bool
+            Append a constant 1 to each vector, for an analog bias.
+        in_trans, out_trans : bool
+            Features first instead of last, in `x_input` and in the result.
+        is_test : bool
+            Evaluation: counts its vectors apart from those of training.
+        out : ndarray of float32, optional
+            Where the result goes; C order, of the shape of the result.
+
+        Returns
+        -------
+        ndarray of float32, shape (..., out) or, with `out_trans`, (out, ...)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type or shape.
+        """
+        return self._product(
+            x_input,
+            "x_input",
+            "forward_eval" if is_test else "forward",
+            bias,
+            in_trans,
+            out_trans,
+            out,
+        )
+
+    def backward(
+        self,
+        d_input: ArrayLike,
+        bias: bool = False,
+        in_trans: bool = False,
+        out_trans: bool = False,
+        is_test: bool = False,
+        out: Floats | None = None,
+    ) -> Floats:
+        """Analog product with the transposed weights.
+
+        Parameters
+        ----------
+        d_input : array_like of float32, shape (..., out) or, with `out_trans`, (out, ...)
+            Vectors on the output side.
+        bias : bool
+            Drop the last component of each result, that of an analog bias.
+        in_trans, out_trans : bool
+            Features first instead of last, in the result and in `d_input`.
+        is_test : bool
+            Evaluation: counts its vectors apart from those of training.
+        out : ndarray of float32, optional
+            Where the result goes; C order, of the shape of the result.
+
+        Returns
+        -------
+        ndarray of float32, shape (..., in) or, with `in_trans`, (in, ...)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type or shape.
+        """
+        return self._product(
+            d_input,
+            "d_input",
+            "backward_eval" if is_test else "backward",
+            bias,
+            out_trans,
+            in_trans,
+            out,
+        )
+
+    def _product(
+        self,
+        value: ArrayLike,
+        name: str,
+        which: str,
+        bias: bool,
+        features_first: bool,
+        result_features_first: bool,
+        out: Floats | None,
+    ) -> Floats:
+        back = which[0] == "b"
+        with self.lock:
+            append_one = bias and not back
+            n_in = self.out_size if back else self.in_size
+            n_out = self.in_size if back else self.out_size
+            inputs, batch_shape = self._vectors(
+                value, name, n_in, features_first, append_one
+            )
+            drop_last = bias and back
+            plain = not (result_features_first or drop_last)
+            shown = n_out - 1 if drop_last else n_out
+            if result_features_first:
+                shape = (shown, *batch_shape)
+            else:
+                shape = (*batch_shape, shown)
+            if out is not None:
+                _check_out(out, shape)
+                if np.may_share_memory(out, inputs):
+                    inputs = inputs.copy()
+            if plain and out is not None:
+                result = out
+            else:
+                result = np.empty((*batch_shape, n_out), dtype=np.float32)
+            batch = result.size // n_out
+            if batch > 0:
+                self._backend.product(
+                    self._arrays["weights"],
+                    inputs,
+                    result,
+                    batch,
+                    back,
+                    self._backward_io if back else self._forward_io,
+                    self._counters[which],
+                    _STREAMS[which],
+                    threads.get_num_threads(),
+                )
+                self._counters[which] += batch
+            if plain:
+                return result
+            if drop_last:
+                result = result[..., :-1]
+            if result_features_first:
+                result = np.moveaxis(result, -1, 0)
+            if out is None:
+                return np.ascontiguousarray(result)
+            out[...] = result
+            return out
+
+    def _vectors(
+        self,
+        value: ArrayLike,
+        name: str,
+        size: int,
+        features_first: bool,
+        append_one: bool,
+    ) -> tuple[Floats, tuple[int, ...]]:
+        """Return the vectors in C order, features last, and the shape of their batch."""
+        array = _common.real_array(value, name)
+        given = size - 1 if append_one else size
+        shape = array.shape
+        if not shape or shape[0 if features_first else -1] != given:
+            wanted = f"({given}, ...)" if features_first else f"(..., {given})"
+            raise ValueError(f"{name} must have shape {wanted}, got {shape}")
+        if features_first:
+            array = np.ascontiguousarray(np.moveaxis(array, 0, -1))
+        batch_shape = array.shape[:-1]
+        if append_one:
+            extended = np.ones((*batch_shape, size), dtype=np.float32)
+            extended[..., :-1] = array
+            array = extended
+        return array, batch_shape
+
+    # ---- update ----------------------------------------------------------------------
+
+    def update(
+        self,
+        x_input: ArrayLike,
+        d_input: ArrayLike,
+        bias: bool = False,
+        in_trans: bool = False,
+        out_trans: bool = False,
+    ) -> None:
+        """Update the weights with a mini-batch: in expectation ``W -= lr * d.T @ x``.
+
+        Parameters
+        ----------
+        x_input : array_like of float32, shape (..., in) or, with `in_trans`, (in, ...)
+            Inputs of the forward pass.
+        d_input : array_like of float32, shape (..., out) or, with `out_trans`, (out, ...)
+            Gradient with respect to the outputs, with the leading shape of `x_input`.
+        bias : bool
+            Append a constant 1 to each vector of `x_input`, for an analog bias.
+        in_trans, out_trans : bool
+            Features first instead of last.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type or shape, is not finite, or if the pulse
+            train that the learning rate asks for is too long.
+        """
+        with self.lock:
+            x, x_batch = self._vectors(x_input, "x_input", self.in_size, in_trans, bias)
+            d, d_batch = self._vectors(
+                d_input, "d_input", self.out_size, out_trans, False
+            )
+            if x_batch != d_batch:
+                raise ValueError(
+                    "d_input must have the leading shape of x_input,"
+                    f" {x_batch}, got {d_batch}"
+                )
+            for name, array in (("x_input", x), ("d_input", d)):
+                if not self._backend.all_finite(array):
+                    raise ValueError(
+                        f"{name} must be finite, got NaN, inf or a number too large"
+                    )
+            batch = x.size // self.in_size
+            if batch == 0 or self._learning_rate == 0.0:
+                return
+            if self._pulsed_device and self._pulse_type is not PulseType.NONE_WITH_DEVICE:
+                self._update_pulsed(x, d, batch)
+            else:
+                self._update_exact(x, d, batch)
+            self._counters["update"] += batch
+
+    def _update_exact(self, x: Floats, d: Floats, batch: int) -> None:
+        low = high = None
+        if self._pulsed_device:
+            low, high = self._arrays["min_bound"], self._arrays["max_bound"]
+        self._backend.update_exact(
+            self._true_weights,
+            x,
+            d,
+            batch,
+            self._learning_rate,
+            low,
+            high,
+            threads.get_num_threads(),
+        )
+        if self._has_write_noise:
+            # One redraw for each vector, of which only the last shows: a mini-batch in
+            # parts gives the same bits.
+            self._counters["redraw"] += batch - 1
+            self._redraw()
+
+    def _update_pulsed(self, x: Floats, d: Floats, batch: int) -> None:
+        words = self._backend.longest_train(
+            self._update, self._learning_rate, self._granularity
+        )
+        if words > _MAX_TRAIN_WORDS:
+            raise ValueError(
+                "the learning rate must ask for pulse trains of at most"
+                f" {31 * _MAX_TRAIN_WORDS} slots, got {self._learning_rate!r} with"
+                f" granularity {self._granularity!r} and fixed_bl=False"
+            )
+        noisy = self._has_write_noise
+        self._backend.update_pulsed(
+            self._binding.number,
+            self._true_weights,
+            self._arrays["weights"] if noisy else None,
+            self._arrays["pulse_ordinals"],
+            self._cell_planes(),
+            self._own,
+            self._update,
+            x,
+            d,
+            batch,
+            self._learning_rate,
+            self._granularity,
+            self._dw_min_std,
+            self._write_noise_std * self._dw_min,
+            self._counters["update"],
+            threads.get_num_threads(),
+        )
+
+    def get_learning_rate(self) -> float:
+        """Return the learning rate."""
+        return self._learning_rate
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Set the learning rate; positive descends, negative ascends, 0 does nothing."""
+        self._learning_rate = real_number(learning_rate, "learning_rate")
+
+    # ---- weights ---------------------------------------------------------------------
+
+    @property
+    def _true_weights(self) -> Floats:
+        """The weights that pulses and maintenance act on, apart from write noise."""
+        return self._arrays["persistent_weights" if self._has_write_noise else "weights"]
+
+    @property
+    def _bounds(self) -> tuple[Floats, Floats]:
+        if self._pulsed_device:
+            return self._arrays["min_bound"], self._arrays["max_bound"]
+        return _NO_BOUND
+
+    def _run_upkeep(self, operation: str, **arguments: Any) -> None:
+        self._backend.upkeep(
+            operation,
+            self._true_weights,
+            *self._bounds,
+            threads=threads.get_num_threads(),
+            **arguments,
+        )
+
+    def _redraw(self) -> None:
+        """Draw the apparent weights of all crosspoints anew."""
+        self._run_upkeep(
+            "apparent",
+            numbers=(self._write_noise_std * self._dw_min,),
+            ordinal=self._counters["redraw"],
+            target=self._arrays["weights"],
+        )
+        self._counters["redraw"] += 1
+
+    def _show(self) -> None:
+        """Make the apparent weights of weights that were just set."""
+        if not self._has_write_noise:
+            return
+        if self.config.device.apply_write_noise_on_set:
+            self._redraw()
+        else:
+            self._arrays["weights"][...] = self._true_weights
+            self._backend.weights_changed()
+
+    def get_weights(self) -> Floats:
+        """Return a copy of the visible weights, shape (out, in)."""
+        with self.lock:
+            return self._arrays["weights"].copy()
+
+    def set_weights(self, weights: ArrayLike) -> None:
+        """Set the weights, clipped to the bounds of each crosspoint.
+
+        Parameters
+        ----------
+        weights : array_like of float32, shape (out, in)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the argument is no finite real matrix of that shape.
+        """
+        array = _common.matrix(weights, "weights", (self.out_size, self.in_size))
+        with self.lock:
+            self._true_weights[...] = array
+            self._run_upkeep("clip", numbers=(-1.0,))
+            self._show()
+
+    def set_weights_uniform_random(self, low: float, high: float) -> None:
+        """Draw the weights uniformly from [low, high), clipped to the bounds."""
+        low, high = real_number(low, "low"), real_number(high, "high")
+        if low > high:
+            raise ValueError(f"low must not be above high, got {low} and {high}")
+        with self.lock:
+            self._run_upkeep(
+                "uniform", numbers=(low, high), ordinal=self._counters["init"]
+            )
+            self._counters["init"] += 1
+            self._show()
+
+    # ---- maintenance -----------------------------------------------------------------
+
+    def decay_weights(self, alpha: float = 1.0) -> None:
+        """Decay towards the reset bias, with a rate scaled by `alpha`."""
+        alpha = real_number(alpha, "alpha")
+        with self.lock:
+            if self._pulsed_device:
+                values = (self._arrays["decay_scales"], self._arrays["reset_bias"])
+                self._run_upkeep("decay", values=values, numbers=(alpha,))
+            else:
+                factor = _cpu.decay_factor(self._binding.number, self._own, alpha)
+                if factor == 1.0:
+                    return
+                values = (np.array(factor, dtype=np.float32), _ZERO)
+                self._run_upkeep("decay", values=values, numbers=(1.0,))
+            self._after_upkeep()
+
+    def diffuse_weights(self) -> None:
+        """Add one step of diffusion."""
+        with self.lock:
+            if self._pulsed_device:
+                rates = self._arrays["diffusion_rates"]
+            else:
+                rates = np.array(self.config.device.diffusion, dtype=np.float32)
+            self._run_upkeep(
+                "diffuse", values=(rates,), ordinal=self._counters["diffusion"]
+            )
+            self._counters["diffusion"] += 1
+            self._after_upkeep()
+
+    def reset_columns(
+        self,
+        start_column_idx: int = 0,
+        num_columns: int = 1,
+        reset_prob: float = 1.0,
+    ) -> None:
+        """Reset crosspoints of some columns to their reset bias.
+
+        Parameters
+        ----------
+        start_column_idx : int
+            First column, counted modulo the number of columns.
+        num_columns : int
+            How many columns from there on, wrapping around; negative: all of them.
+        reset_prob : float
+            Probability in [0, 1] of each of their crosspoints.
+
+        Raises
+        ------
+        NotImplementedError
+            If the device is a floating-point one, which has no reset.
+        """
+        start = whole_number(start_column_idx, "start_column_idx") % self.in_size
+        columns = whole_number(num_columns, "num_columns")
+        prob = real_number(reset_prob, "reset_prob")
+        if not 0.0 <= prob <= 1.0:
+            raise ValueError(f"reset_prob must be in [0, 1], got {reset_prob!r}")
+        device = self.config.device
+        if not hasattr(device, "reset_std"):
+            raise NotImplementedError(f"{type(device).__name__} has no reset")
+        columns = self.in_size if columns < 0 else min(columns, self.in_size)
+        if columns == 0 or prob == 0.0:
+            return
+        with self.lock:
+            bias = self._arrays["reset_bias"] if self._pulsed_device else _ZERO
+            self._run_upkeep(
+                "reset",
+                values=(bias,),
+                numbers=(max(float(device.reset_std), 0.0), prob),
+                ordinal=self._counters["reset"],
+                first_column=start,
+                columns=columns,
+            )
+            self._counters["reset"] += 1
+            self._after_upkeep()
+
+    def clip_weights(self, limit: float) -> None:
+        """Limit the weights to [-limit, limit]; a negative limit keeps the bounds only."""
+        limit = real_number(limit, "limit")
+        with self.lock:
+            self._run_upkeep("clip", numbers=(limit,))
+            self._after_upkeep()
+
+    def drift_weights(self, delta_t: float = 1.0) -> None:
+        """Let the weights drift for `delta_t` (in the unit of ``drift.t_0``).
+
+        Nothing happens without drift in the configuration of the device.
+        """
+        delta_t = real_number(delta_t, "delta_t")
+        if delta_t < 0.0:
+            raise ValueError(f"delta_t must not be negative, got {delta_t!r}")
+        if not self._has_drift:
+            return
+        drift = self.config.device.drift
+        with self.lock:
+            arrays = self._arrays
+            if self._counters["drift"] == 0:
+                arrays["drift_start"][...] = self._true_weights
+                arrays["drift_previous"][...] = self._true_weights
+            self._drift_time += delta_t / float(drift.t_0)
+            if self._pulsed_device:
+                exponents = arrays["drift_nu"]
+            else:
+                exponents = np.array(drift.nu, dtype=np.float32)
+            self._run_upkeep(
+                "drift",
+                values=(exponents,),
+                drift=self._drift,
+                now=self._drift_time,
+                start=arrays["drift_start"],
+                since=arrays["drift_since"],
+                previous=arrays["drift_previous"],
+                ordinal=self._counters["drift"],
+            )
+            self._counters["drift"] += 1
+            self._after_upkeep()
+
+    def _after_upkeep(self) -> None:
+        if self._has_write_noise:
+            self._redraw()
+
+    # ---- hidden parameters -----------------------------------------------------------
+
+    def get_hidden_parameter_names(self) -> list[str]:
+        """Names of the parameters that each crosspoint has; empty for exact devices."""
+        if not self._pulsed_device:
+            return []
+        noisy = ["persistent_weights"] if self._has_write_noise else []
+        return [*_BASE_PLANES, *_UPKEEP_PLANES, *noisy, *self._binding.cell]
+
+    def get_hidden_parameters(self) -> dict[str, Floats]:
+        """Return copies of the hidden parameters, each of shape (out, in)."""
+        shape = (self.out_size, self.in_size)
+        with self.lock:
+            return {
+                name: np.array(np.broadcast_to(self._arrays[name], shape))
+                for name in self.get_hidden_parameter_names()
+            }
+
+    def set_hidden_parameters(self, parameters: Mapping[str, ArrayLike]) -> None:
+        """Overwrite all hidden parameters and clip the weights to the new bounds.
+
+        The values are taken as they are.  Where the mean step differs from ``dw_min`` by
+        more than twice its spread, it replaces ``dw_min``, and with it the granularity
+        that pulse trains are made for.
+
+        Parameters
+        ----------
+        parameters : mapping of str to array_like, shape (out, in)
+            All names of `get_hidden_parameter_names`; an empty mapping changes nothing.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If names are missing or unknown, or a value is no finite matrix.
+        """
+        if len(parameters) == 0:
+            return
+        names = self.get_hidden_parameter_names()
+        if set(parameters) != set(names):
+            raise ValueError(
+                f"parameters must have the names {names}, got {sorted(parameters)}"
+            )
+        shape = (self.out_size, self.in_size)
+        values = {
+            name: _common.matrix(parameters[name], f"parameters[{name!r}]", shape)
+            for name in names
+        }
+        if not self._has_drift:
+            del values["drift_nu"]
+        with self.lock:
+            for name, value in values.items():
+                if name in _UPKEEP_PLANES and np.all(value == value.flat[0]):
+                    self._arrays[name] = np.array(value.flat[0], dtype=np.float32)
+                else:
+                    self._arrays[name] = value.copy()
+            self._refresh_granularity()
+            self._run_upkeep("clip", numbers=(-1.0,))
+            self._show()
+
+    def _refresh_granularity(self) -> None:
+        device = self.config.device
+        steps = [np.abs(self._arrays[name]) for name in ("dwmin_up", "dwmin_down")]
+        # An exactly rounded sum: the order of NumPy's differs by machine.
+        mean = math.fsum(math.fsum(plane.ravel().tolist()) for plane in steps)
+        mean /= 2 * self.out_size * self.in_size
+        # The small part keeps float32 rounding of a device without spread from counting.
+        tolerance = 2.0 * abs(device.dw_min_dtod) + 1e-5
+        if abs(mean - device.dw_min) > tolerance * device.dw_min and mean > 0.0:
+            self._granularity = mean * float(device.weight_granularity() / device.dw_min)
+            self._dw_min = mean
+
+    # ---- state -----------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return the whole state: what JSON can hold, and copies of the arrays."""
+        with self.lock:
+            meta = {
+                "key": list(self._key),
+                "counters": dict(self._counters),
+                "learning_rate": self._learning_rate,
+                "drift_time": self._drift_time,
+                "dw_min": self._dw_min,
+                "granularity": self._granularity,
+            }
+            return meta, {name: a.copy() for name, a in self._arrays.items()}
+
+    def check_state(self, meta: Any, arrays: Mapping[str, np.ndarray]) -> None:
+        """Raise StateError if `set_state` would not take this state."""
+        if not isinstance(meta, dict):
+            raise StateError("the core state must be an object")
+        wanted = {"key", "counters", "learning_rate", "drift_time", "dw_min"}
+        wanted.add("granularity")
+        if set(meta) != wanted:
+            raise StateError(
+                f"the core state must have {sorted(wanted)}, got {sorted(meta)}"
+            )
+        key = meta["key"]
+        if not (isinstance(key, list) and len(key) == 2):
+            raise StateError(f"key must be two words, got {key!r}")
+        for word in key:
+            _check_count(word, "key", 2**32)
+        counters = meta["counters"]
+        if not isinstance(counters, dict) or set(counters) != set(_COUNTERS):
+            raise StateError(f"counters must be {list(_COUNTERS)}, got {counters!r}")
+        for name, count in counters.items():
+            _check_count(count, name, 2**64)
+        for name in ("learning_rate", "drift_time", "dw_min", "granularity"):
+            value = meta[name]
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise StateError(f"{name} must be a number, got {value!r}")
+            if not math.isfinite(value):
+                raise StateError(f"{name} must be finite, got {value!r}")
+        if meta["granularity"] <= 0.0:
+            raise StateError(f"granularity must be above 0, got {meta['granularity']}")
+        planes = self._plane_shapes()
+        if set(arrays) != set(planes):
+            raise StateError(
+                f"the arrays must be {sorted(planes)}, got {sorted(arrays)}"
+            )
+        full = (self.out_size, self.in_size)
+        for name, (shape, dtype) in planes.items():
+            array = arrays[name]
+            shapes = {shape, full, ()} if name in _UPKEEP_PLANES else {shape}
+            if array.shape not in shapes or array.dtype != dtype:
+                raise StateError(
+                    f"{name} must be {np.dtype(dtype)} of shape {shape},"
+                    f" got {array.dtype} of shape {array.shape}"
+                )
+            if dtype is np.float32 and not np.isfinite(array).all():
+                raise StateError(f"{name} must be finite")
+
+    def set_state(self, meta: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Replace the whole state by one that `state` returned.
+
+        Raises
+        ------
+        StateError
+            If it does not fit this tile, which then stays as it was.
+        """
+        self.check_state(meta, arrays)
+        with self.lock:
+            self._arrays = {
+                name: np.array(arrays[name], order="C") for name in self._arrays
+            }
+            self._key = (meta["key"][0], meta["key"][1])
+            self._counters = {name: meta["counters"][name] for name in _COUNTERS}
+            self._learning_rate = float(meta["learning_rate"])
+            self._drift_time = float(meta["drift_time"])
+            self._dw_min = float(meta["dw_min"])
+            self._granularity = float(meta["granularity"])
+            self._backend = self.backend_class(self.out_size, self.in_size, self._key)
+
+    def __getstate__(self) -> dict[str, Any]:
+        meta, arrays = self.state()
+        return {
+            "out_size": self.out_size,
+            "in_size": self.in_size,
+            "config": self.config,
+            "meta": meta,
+            "arrays": arrays,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.out_size = state["out_size"]
+        self.in_size = state["in_size"]
+        self.config = state["config"]
+        self.lock = threading.RLock()
+        self._key = (state["meta"]["key"][0], state["meta"]["key"][1])
+        self._bind()
+        self._arrays = dict.fromkeys(self._plane_shapes())
+        self.set_state(state["meta"], state["arrays"])
+
+    def __copy__(self) -> CoreTile:
+        return copy.deepcopy(self)
+
+    # ---- text ------------------------------------------------------------------------
+
+    def get_brief_info(self) -> str:
+        """Return one line: backend, device and size."""
+        device = type(self.config.device).__name__
+        if self._pulse_type is PulseType.NONE and hasattr(self.config, "update"):
+            device += ", exact update"
+        return f"{type(self).__name__}[{device}]({self.out_size}, {self.in_size})"
+
+    def __repr__(self) -> str:
+        return self.get_brief_info()
+
+    def __str__(self) -> str:
+        lines = [self.get_brief_info()]
+        for part in ("forward", "backward", "update", "device"):
+            if hasattr(self.config, part):
+                text = str(getattr(self.config, part)).replace("\n", "\n    ")
+                lines.append(f"  {part}: {text}")
+        lines.append(f"  learning_rate: {self._learning_rate:g}")
+        if self._pulsed_device:
+            lines.append(f"  weight_granularity: {self._granularity:g}")
+        return "\n".join(lines)
+
+
+class CpuTile(CoreTile):
+    """A core tile whose arrays are NumPy arrays and whose kernels run on the CPU."""
+
+    backend_class = _cpu.CpuBackend
+    backend_name = "cpu"
+
+
+def _size(value: Any, name: str) -> int:
+    size = whole_number(value, name)
+    if size < 1:
+        raise ValueError(f"{name} must be at least 1, got {value!r}")
+    return size
+
+
+def _check_out(out: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an array, got {type(out).__name__}")
+    if out.dtype != np.float32 or not out.dtype.isnative:
+        raise TypeError(f"out must be an array of float32, got {out.dtype}")
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}, got {out.shape}")
+    if not (out.flags.c_contiguous and out.flags.writeable):
+        raise ValueError("out must be a writeable array in C order")
+
+
+def _check_count(value: Any, name: str, limit: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < limit:
+        raise StateError(f"{name} must be an integer in [0, {limit}), got {value!r}")
