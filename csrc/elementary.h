@@ -29,9 +29,7 @@ template <class F>
 RPUPY_HD void split_exponent(F a, F& exponent, F& f) {
   constexpr uint32_t kSqrtHalf = 0x3f3504f3u;
   const UIntOf<F> shifted = bits_of(a) - kSqrtHalf;
-  // An arithmetic shift: the sign of the exponent has to survive.
-  const UIntOf<F> high = (shifted >> 23) | ((all_lanes_of<UIntOf<F>>(0u) - (shifted >> 31)) << 9);
-  exponent = signed_to_float(high);
+  exponent = signed_to_float(shift_right_signed(shifted, 23));
   f = float_of_bits((shifted & 0x007fffffu) + kSqrtHalf) - 1.0f;
 }
 

@@ -75,6 +75,7 @@ RPUPY_HD float float_of_bits(uint32_t u) {
 #endif
 }
 RPUPY_HD float signed_to_float(uint32_t u) { return static_cast<float>(static_cast<int32_t>(u)); }
+RPUPY_HD uint32_t shift_right_signed(uint32_t u, int n) { return static_cast<uint32_t>(static_cast<int32_t>(u) >> n); }
 RPUPY_HD uint32_t truncate(float a) { return static_cast<uint32_t>(static_cast<int32_t>(a)); }
 RPUPY_HD uint32_t count_bits(uint32_t u) {
 #if defined(__CUDA_ARCH__)

@@ -48,6 +48,7 @@ struct LaneTypes<f32v> {
 RPUPY_HD u32v bits_of(f32v a) { return (u32v)a; }
 RPUPY_HD f32v float_of_bits(u32v u) { return (f32v)u; }
 RPUPY_HD f32v signed_to_float(u32v u) { return __builtin_convertvector((i32v)u, f32v); }
+RPUPY_HD u32v shift_right_signed(u32v u, int n) { return (u32v)((i32v)u >> n); }
 RPUPY_HD u32v truncate(f32v a) { return (u32v)__builtin_convertvector(a, i32v); }
 
 // ---- what differs between instruction sets -------------------------------------------------------
@@ -80,6 +81,8 @@ RPUPY_HD u32v join_even_odd(u64v even, u64v odd) {
   return (u32v)_mm512_mask_blend_epi32(0xAAAA, (__m512i)even, (__m512i)(odd << 32));
 }
 RPUPY_HD u32v count_bits(u32v a) { return (u32v)_mm512_popcnt_epi32((__m512i)a); }
+// ~0 << n, which is 0 from n = 32 on.
+RPUPY_HD u32v shift_left_all_ones(u32v n) { return (u32v)_mm512_sllv_epi32(_mm512_set1_epi32(-1), (__m512i)n); }
 RPUPY_HD f32v load_part(const float* p, int n) {
   return (f32v)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
 }
@@ -128,6 +131,7 @@ RPUPY_HD u64v multiply_even(u64v a, u64v b) { return (u64v)_mm256_mul_epu32((__m
 RPUPY_HD u32v join_even_odd(u64v even, u64v odd) {
   return (u32v)_mm256_blend_epi32((__m256i)even, (__m256i)(odd << 32), 0xAA);
 }
+RPUPY_HD u32v shift_left_all_ones(u32v n) { return (u32v)_mm256_sllv_epi32(_mm256_set1_epi32(-1), (__m256i)n); }
 RPUPY_HD f32v gather(const float* p, u32v at) { return (f32v)_mm256_i32gather_ps(p, (__m256i)at, 4); }
 RPUPY_HD u32v gather(const uint32_t* p, u32v at) {
   return (u32v)_mm256_i32gather_epi32((const int*)p, (__m256i)at, 4);
@@ -179,6 +183,11 @@ RPUPY_HD uint32_t lane_bits(Mask a) {
   return r;
 }
 RPUPY_HD u32v join_even_odd(u64v even, u64v odd) { return (u32v)((even & 0xffffffffu) | (odd << 32)); }
+RPUPY_HD u32v shift_left_all_ones(u32v n) {
+  u32v r;
+  for (int l = 0; l < kLanes; ++l) r[l] = n[l] < 32 ? 0xffffffffu << n[l] : 0u;
+  return r;
+}
 RPUPY_HD f32v gather(const float* p, u32v at) {
   return each_lane([&](int l) { return p[at[l]]; });
 }
@@ -238,6 +247,8 @@ RPUPY_HD u32v load_part(const uint32_t* p, int n) {
   return (u32v)load_part(reinterpret_cast<const float*>(p), n);
 }
 RPUPY_HD void store_part(uint32_t* p, u32v v, int n) { store_part(reinterpret_cast<float*>(p), (f32v)v, n); }
+
+RPUPY_HD int count_lanes(Mask m) { return __builtin_popcount(lane_bits(m)); }
 
 RPUPY_HD u32v lane_numbers() {
   u32v v;

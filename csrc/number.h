@@ -45,6 +45,12 @@ template <class F>
 RPUPY_HD F to_float(UIntOf<F> u) {
   return fma(signed_to_float(u >> 16), all_lanes<F>(65536.0f), signed_to_float(u & 0xffffu));
 }
+#if defined(RPUPY_CPU_UNIT) && defined(__AVX512F__)
+template <>
+RPUPY_HD f32v to_float<f32v>(u32v u) {
+  return (f32v)_mm512_cvtepu32_ps((__m512i)u);
+}
+#endif
 
 }  // namespace RPUPY_ISA_NAME
 }  // namespace rpupy

@@ -142,13 +142,14 @@ RPUPY_HD uint64_t threshold(float p) {
 template <class F>
 RPUPY_HD F minus_log_uniform(UIntOf<F> word) {
   constexpr uint32_t kSqrtHalf = 0xB504F334u;  // 2^32 sqrt(1/2)
-  F exponent, f;
-  split_exponent(to_float<F>(word) + 0.5f, exponent, f);
   const MaskOf<F> near_one = less(all_lanes_of<UIntOf<F>>(kSqrtHalf - 1u), word);
-  f = select(near_one, (to_float<F>(~word) + 0.5f) * -2.3283064365386963e-10f, f);
+  const F scaled = to_float<F>(select(near_one, ~word, word)) + 0.5f;
+  F exponent, f;
+  split_exponent(scaled, exponent, f);
+  f = select(near_one, scaled * -2.3283064365386963e-10f, f);
+  // One constant for ln 2 is enough: the exponent is at most 32, where its error is far below the rounding of the sum.
   exponent = select(near_one, all_lanes<F>(0.0f), exponent - 32.0f);
-  const F low = fma(exponent, all_lanes<F>(-2.12194440e-4f), log_one_plus(f));
-  return -fma(exponent, all_lanes<F>(0.693359375f), low);
+  return -fma(exponent, all_lanes<F>(0.693147182464599609375f), log_one_plus(f));
 }
 
 // Two independent standard normals of two words (Box & Muller 1958): 32 bits of radius, 32 bits of angle.

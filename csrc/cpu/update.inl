@@ -84,10 +84,10 @@ static void update_exact(const UpdateArgs& args, void* scratch) {
 
 // ---- pulsed --------------------------------------------------------------------------------------
 
-constexpr int64_t kWordsPerChunk = 128;    // words of trains made at a time
-constexpr int64_t kColumnsPerBlock = 1024; // columns whose words stay near while the rows pass
-constexpr int64_t kBlockWords = 32768;     // words of x in a block of columns, at most
-constexpr uint32_t kQueueRoom = 16;        // pulses that a queue of 32 takes at once
+constexpr int64_t kWordsPerChunk = 128;     // words of trains made at a time
+constexpr int64_t kColumnsPerBlock = 1024;  // columns whose words stay near while the rows pass
+constexpr int64_t kBlockWords = 32768;       // words of x in a block of columns, at most: half of an L1 cache
+constexpr uint32_t kQueueRoom = 16;         // pulses that a queue of 32 takes at once
 
 // One word of a chunk: which vector it belongs to, and which of its words it is.
 struct WordRef {
@@ -105,14 +105,14 @@ struct UpdatePlan {
         threads(worthwhile_threads(args.tile.threads, args.batch * args.tile.out_size * args.tile.in_size)) {}
 };
 
-// What a thread needs for a row: its live words, and the pulse queues of a block of columns.
+// What a thread needs for a row: its live words, and the crosspoints whose queues wait for another block of draws.
 struct RowScratch {
   uint32_t live_word[kWordsPerChunk];
   int32_t live_index[kWordsPerChunk];
-  uint32_t queue[kColumnsPerBlock];
-  uint32_t fill[kColumnsPerBlock];
+  uint32_t column[kColumnsPerBlock + kLanes];
+  uint32_t queue[kColumnsPerBlock + kLanes];
+  uint32_t fill[kColumnsPerBlock + kLanes];
   uint32_t before[kColumnsPerBlock];
-  uint32_t pending[2][kColumnsPerBlock + 16];
 };
 
 struct UpdateScratch {
@@ -203,12 +203,24 @@ static void make_words(const UpdateArgs& args, const TrainScales* scales, const 
   }
 }
 
+// Pulses wait in a queue for each crosspoint: bit s tells whether the pulse with ordinal (ordinal & ~3) + s goes up, and
+// `fill` is the position behind the last one. Draws come in blocks of four normals for four consecutive ordinals.
+struct Queues {
+  u32v ordinal;
+  u32v queue;
+  u32v fill;
+
+  RPUPY_HD Mask pending() const { return less(ordinal & 3u, fill); }
+  RPUPY_HD Mask full() const { return less(u32v{} + 3u, fill); }
+};
+
 // The pulses of one device on the crosspoints of one row.
 template <class Device>
 struct PulseRow {
   using Cell = typename Device::template Cell<f32v>;
-  static constexpr int kOwn = field_count<typename Device::template Own<f32v>, f32v>();
-  static constexpr int kPlanes = field_count<PulsedCell<f32v>, f32v>() + kOwn;
+  static constexpr int kPlanes =
+      field_count<PulsedCell<f32v>, f32v>() + field_count<typename Device::template Own<f32v>, f32v>();
+  static constexpr int kCrowd = kLanes * 3 / 4;  // lanes that make a block of draws worth its price
 
   const UpdateArgs& args;
   const typename Device::Params& params;
@@ -225,120 +237,168 @@ struct PulseRow {
     return cell;
   }
 
-  // Applies to the lanes of `mask` the queued pulses that belong to their present block of four: queue positions
-  // (ordinal & 3) ... min(fill, 4). Afterwards the ordinal stands behind them and the queue is shifted.
-  RPUPY_HD void apply(Mask mask, u32v crosspoint, u32v& ordinal, u32v& queue, u32v& fill, f32v& w,
-                      const Cell& cell) const {
+  // The next four normals of each crosspoint, times dw_min_std.
+  RPUPY_HD Normals<f32v> noise(u32v crosspoint, u32v ordinal) const {
     Normals<f32v> z = {};
     if (args.dw_min_std != 0.0f) {
       const u32v tag = u32v{} + counter_tag(kStreamPulse, args.tile.plane, 0);
       z = normals<f32v>(philox(crosspoint, ordinal >> 2, u32v{}, tag, keys));
+      for (int s = 0; s < 4; ++s) z.z[s] = z.z[s] * args.dw_min_std;
     }
-    const u32v start = ordinal & 3u;
+    return z;
+  }
+
+  // Four pulses on each lane of `mask`, which all have as many and start at the beginning of a block.
+  RPUPY_HD void apply_whole(Mask mask, u32v crosspoint, Queues& q, f32v& w, const Cell& cell) const {
+    const Normals<f32v> z = noise(crosspoint, q.ordinal);
+    f32v moved = w;
+#pragma GCC unroll 4
+    for (uint32_t s = 0; s < 4; ++s) {
+      const Mask up = not_zero(q.queue & (1u << s));
+      moved = clamp(Device::template pulse<f32v>(params, cell, moved, up, z.z[s]), cell.min_bound, cell.max_bound);
+    }
+    w = select(mask, moved, w);
+    q.ordinal = select(mask, q.ordinal + 4u, q.ordinal);
+    q.queue = select(mask, q.queue >> 4, q.queue);
+    q.fill = select(mask, q.fill - 4u, q.fill);
+  }
+
+  // Up to four pulses on each lane of `mask`: those of its present block of ordinals.
+  RPUPY_HD void apply(Mask mask, u32v crosspoint, Queues& q, f32v& w, const Cell& cell) const {
+    const Normals<f32v> z = noise(crosspoint, q.ordinal);
+    const u32v start = q.ordinal & 3u;
 #pragma GCC unroll 4
     for (uint32_t s = 0; s < 4; ++s) {
       const u32v position = u32v{} + s;
-      const Mask active = both(mask, both(less(start, position + 1u), less(position, fill)));
-      const Mask up = not_zero(queue & (1u << s));
-      const f32v moved = Device::template pulse<f32v>(params, cell, w, up, args.dw_min_std * z.z[s]);
+      const Mask active = both(mask, both(less(start, position + 1u), less(position, q.fill)));
+      const Mask up = not_zero(q.queue & (1u << s));
+      const f32v moved = Device::template pulse<f32v>(params, cell, w, up, z.z[s]);
       w = select(active, clamp(moved, cell.min_bound, cell.max_bound), w);
     }
-    const Mask more = less(u32v{} + 4u, fill);
-    const u32v done = select(more, u32v{} + 4u, fill);
-    ordinal = select(mask, ordinal + (done - start), ordinal);
-    queue = select(mask, queue >> 4, queue);
-    fill = select(mask, fill - done, fill);
+    const u32v done = select(less(u32v{} + 4u, q.fill), u32v{} + 4u, q.fill);
+    q.ordinal = select(mask, q.ordinal + (done - start), q.ordinal);
+    q.queue = select(mask, q.queue >> 4, q.queue);
+    q.fill = select(mask, q.fill - done, q.fill);
   }
 
-  // Blocks of four pulses for every lane that has a full one.
-  void drain(int64_t j, int n, u32v& ordinal, u32v& queue, u32v& fill) const {
-    const int64_t at = row + j;
-    const Cell cell = read_cell([&](int plane) { return load_part(args.cell[plane] + at, n); });
-    f32v w = load_part(args.weights + at, n);
+  // Rows are too short, and too many planes alternate, for the processor to foresee the next row.
+  RPUPY_HD void prefetch(int64_t at) const {
+    __builtin_prefetch(args.weights + at);
+    __builtin_prefetch(args.pulse_ordinals + at);
+#pragma GCC unroll 12
+    for (int plane = 0; plane < kPlanes; ++plane) __builtin_prefetch(args.cell[plane] + at);
+  }
+
+  RPUPY_HD Cell load_cell(int64_t at, int n) const {
+    return read_cell([&](int plane) { return load_part(args.cell[plane] + at, n); });
+  }
+
+  // Full blocks, as long as the lanes are crowded or a queue has no room for another word. Out of line and by value: the
+  // counting loop keeps its queues in registers that way.
+  __attribute__((noinline)) Queues drain(int64_t at, int n, Queues q) const {
     const u32v crosspoint = lane_numbers() + static_cast<uint32_t>(at);
-    do {
-      apply(less(u32v{} + 3u, fill), crosspoint, ordinal, queue, fill, w, cell);
-    } while (any(less(u32v{} + kQueueRoom, fill)));
+    const Cell cell = load_cell(at, n);
+    f32v w = load_part(args.weights + at, n);
+    for (;;) {
+      const Mask full = q.full();
+      if (count_lanes(full) < kCrowd && !any(less(u32v{} + kQueueRoom, q.fill))) break;
+      if (any(both(full, not_zero(q.ordinal & 3u)))) {
+        apply(full, crosspoint, q, w, cell);
+      } else {
+        apply_whole(full, crosspoint, q, w, cell);
+      }
+    }
     store_part(args.weights + at, w, n);
+    return q;
   }
 
-  // Queues the pulses of the live words for the columns of one set of lanes.
-  void count(int64_t j, int n, const RowScratch& s, int64_t live, const uint32_t* x_words, int64_t x_stride,
-             u32v& ordinal, u32v& queue, u32v& fill) const {
+  // Queues the coincidences of one word. The queue has room for as many pulses as `slots` has bits.
+  RPUPY_HD static void enqueue(u32v word, uint32_t d, uint32_t slots, Queues& q) {
+    const u32v up = (u32v)((i32v)(word ^ d) >> 31);
+    const u32v behind = q.fill + count_bits(word & slots);
+    q.queue = q.queue | (shift_left_all_ones(q.fill) & ~shift_left_all_ones(behind) & up);
+    q.fill = behind;
+  }
+
+  // The pulses of all live words on one set of lanes. Those that are still queued at the end are returned.
+  RPUPY_HD Queues count(int64_t j, int n, int64_t live, const uint32_t* x_words, int64_t x_stride, const RowScratch& s,
+                        Queues q) const {
+    // No fill exceeds `reach`, which grows by the pulses of each word of d: most words need no look at the lanes.
+    int reach = 3;
     for (int64_t k = 0; k < live; ++k) {
       const u32v word = load(x_words + s.live_index[k] * x_stride + j);
       const uint32_t d = s.live_word[k];
-      const u32v up = (u32v)((i32v)(word ^ d) >> 31);
-      // At most kQueueRoom slots at a time, so that a queue of 32 cannot overflow.
-      for (uint32_t part = d & kSlotBits, low = 0xffffu; part != 0; part &= ~low, low = ~low) {
-        const uint32_t slots = part & low;
-        if (slots == 0) continue;
-        const u32v pulses = count_bits(word & slots);
-        const u32v ones = ~((u32v{} + 0xffffffffu) << pulses);
-        queue = queue | ((ones << fill) & up);
-        fill = fill + pulses;
-        if (any(less(u32v{} + kQueueRoom, fill))) drain(j, n, ordinal, queue, fill);
+      uint32_t slots = d & kSlotBits;
+      uint32_t rest = 0;
+      if (__builtin_popcount(slots) > static_cast<int>(kQueueRoom)) {
+        rest = slots & ~0xffffu;
+        slots &= 0xffffu;
+      }
+      for (;;) {
+        const int most = __builtin_popcount(slots);
+        if (reach + most > 32) {
+          if (any(less(u32v{} + kQueueRoom, q.fill))) q = drain(row + j, n, q);
+          reach = kQueueRoom;
+        }
+        reach += most;
+        enqueue(word, d, slots, q);
+        if (rest == 0) break;
+        slots = rest;
+        rest = 0;
       }
     }
+    return q;
   }
 
-  // The queues that are left, block of four after block of four; lists keep the lanes busy where few crosspoints are left.
-  void finish(int64_t j0, int64_t j1, RowScratch& s) const {
-    uint32_t* ordinals = args.pulse_ordinals + row;
-    int64_t left = 0;
-    uint32_t* list = s.pending[0];
-    uint32_t* next = s.pending[1];
-    for (int64_t j = j0; j < j1; j += kLanes) {
-      const int n = static_cast<int>(j1 - j < kLanes ? j1 - j : kLanes);
-      const u32v fill = load(s.fill + (j - j0));
-      const Mask pending = both(less(load_part(ordinals + j, n) & 3u, fill), first_lanes(n));
-      left += append(list + left, lane_numbers() + static_cast<uint32_t>(j - j0), pending);
+  // One set of lanes. Pulses that too few lanes share go to the list in `s`; returns its new length.
+  int64_t run_lanes(int64_t j, int n, int64_t j0, int64_t live, const uint32_t* x_words, int64_t x_stride, RowScratch& s,
+                    int64_t listed) const {
+    const int64_t at = row + j;
+    prefetch(at + args.tile.in_size);
+    Queues q = {load_part(args.pulse_ordinals + at, n), {}, {}};
+    if (args.apparent != nullptr) store(s.before + (j - j0), q.ordinal);
+    q.fill = q.ordinal & 3u;
+    q = count(j, n, live, x_words, x_stride, s, q);
+    if (count_lanes(q.full()) >= kCrowd) q = drain(at, n, q);
+    Mask pending = both(q.pending(), first_lanes(n));
+    if (count_lanes(pending) >= kCrowd / 2) {
+      const Cell cell = load_cell(at, n);
+      f32v w = load_part(args.weights + at, n);
+      apply(pending, lane_numbers() + static_cast<uint32_t>(at), q, w, cell);
+      store_part(args.weights + at, w, n);
+      pending = both(pending, not_zero(q.fill));
     }
-    while (left > 0) {
-      int64_t still = 0;
-      if (left * 4 > (j1 - j0) * 3) {
-        for (int64_t j = j0; j < j1; j += kLanes) {
-          const int n = static_cast<int>(j1 - j < kLanes ? j1 - j : kLanes);
-          const int64_t at = row + j;
-          u32v ordinal = load_part(ordinals + j, n);
-          u32v queue = load(s.queue + (j - j0));
-          u32v fill = load(s.fill + (j - j0));
-          const Mask mask = both(less(ordinal & 3u, fill), first_lanes(n));
-          if (!any(mask)) continue;
-          const Cell cell = read_cell([&](int plane) { return load_part(args.cell[plane] + at, n); });
-          f32v w = load_part(args.weights + at, n);
-          apply(mask, lane_numbers() + static_cast<uint32_t>(at), ordinal, queue, fill, w, cell);
-          store_part(args.weights + at, w, n);
-          store_part(ordinals + j, ordinal, n);
-          store(s.queue + (j - j0), queue);
-          store(s.fill + (j - j0), fill);
-          const Mask pending = both(mask, not_zero(fill));
-          still += append(next + still, lane_numbers() + static_cast<uint32_t>(j - j0), pending);
-        }
-      } else {
-        for (int64_t at = 0; at < left; at += kLanes) {
-          const int n = static_cast<int>(left - at < kLanes ? left - at : kLanes);
-          const Mask mask = first_lanes(n);
-          // Lanes behind the end of the list stand on its first column; the mask keeps them from moving it.
-          const u32v column = select(mask, load_part(list + at, n), u32v{} + list[0]);
-          const int64_t base = row + j0;
-          u32v ordinal = gather(ordinals + j0, column);
-          u32v queue = gather(s.queue, column);
-          u32v fill = gather(s.fill, column);
-          const Cell cell = read_cell([&](int plane) { return gather(args.cell[plane] + base, column); });
-          f32v w = gather(args.weights + base, column);
-          apply(mask, column + static_cast<uint32_t>(base), ordinal, queue, fill, w, cell);
-          scatter(args.weights + base, column, w, mask);
-          scatter(ordinals + j0, column, ordinal, mask);
-          scatter(s.queue, column, queue, mask);
-          scatter(s.fill, column, fill, mask);
-          still += append(next + still, column, both(mask, not_zero(fill)));
-        }
+    store_part(args.pulse_ordinals + at, q.ordinal, n);
+    return listed + enlist(lane_numbers() + static_cast<uint32_t>(j), q, pending, s, listed);
+  }
+
+  RPUPY_HD static int enlist(u32v column, const Queues& q, Mask pending, RowScratch& s, int64_t at) {
+    if (!any(pending)) return 0;
+    append(s.column + at, column, pending);
+    append(s.queue + at, q.queue, pending);
+    return append(s.fill + at, q.fill, pending);
+  }
+
+  // The crosspoints of the list, block of four after block of four. A list overwrites only what has been read of it.
+  void run_list(int64_t listed, RowScratch& s, int64_t j0) const {
+    float* weights = args.weights + row;
+    uint32_t* ordinals = args.pulse_ordinals + row;
+    while (listed > 0) {
+      int64_t left = 0;
+      for (int64_t at = 0; at < listed; at += kLanes) {
+        const int n = static_cast<int>(listed - at < kLanes ? listed - at : kLanes);
+        const Mask mask = first_lanes(n);
+        // Lanes behind the end of the list stand on a column of this block; the mask keeps them from moving it.
+        const u32v column = select(mask, load(s.column + at), u32v{} + static_cast<uint32_t>(j0));
+        Queues q = {gather(ordinals, column), load(s.queue + at), load(s.fill + at)};
+        const Cell cell = read_cell([&](int plane) { return gather(args.cell[plane] + row, column); });
+        f32v w = gather(weights, column);
+        apply(mask, column + static_cast<uint32_t>(row), q, w, cell);
+        scatter(weights, column, w, mask);
+        scatter(ordinals, column, q.ordinal, mask);
+        left += enlist(column, q, both(mask, not_zero(q.fill)), s, left);
       }
-      uint32_t* spent = list;
-      list = next;
-      next = spent;
-      left = still;
+      listed = left;
     }
   }
 
@@ -358,19 +418,12 @@ struct PulseRow {
   }
 
   void run(int64_t j0, int64_t j1, int64_t live, const uint32_t* x_words, int64_t x_stride, RowScratch& s) const {
-    uint32_t* ordinals = args.pulse_ordinals + row;
+    int64_t listed = 0;
     for (int64_t j = j0; j < j1; j += kLanes) {
       const int n = static_cast<int>(j1 - j < kLanes ? j1 - j : kLanes);
-      u32v ordinal = load_part(ordinals + j, n);
-      if (args.apparent != nullptr) store(s.before + (j - j0), ordinal);
-      u32v queue = {};
-      u32v fill = ordinal & 3u;
-      count(j, n, s, live, x_words, x_stride, ordinal, queue, fill);
-      store_part(ordinals + j, ordinal, n);
-      store(s.queue + (j - j0), queue);
-      store(s.fill + (j - j0), fill);
+      listed = run_lanes(j, n, j0, live, x_words, x_stride, s, listed);
     }
-    finish(j0, j1, s);
+    run_list(listed, s, j0);
     if (args.apparent != nullptr) show(j0, j1, s);
   }
 };
