@@ -15,12 +15,20 @@ except ModuleNotFoundError as error:
         " source tree, or start Python in another folder to use an installed rpupy"
     ) from None
 
+# The configuration classes have to be known before a state file is read.
 from rpupy import configs as configs
+from rpupy.about import config_info, show_config
 from rpupy.threads import get_num_threads, set_num_threads
 
 try:
     __version__ = version("rpupy")
-except PackageNotFoundError:  # a source tree that was built in place but not installed
+except PackageNotFoundError:  # a tree that was built in place but not installed
     __version__ = "unknown"
 
-__all__ = ["__version__", "get_num_threads", "set_num_threads"]
+__all__ = [
+    "__version__",
+    "config_info",
+    "get_num_threads",
+    "set_num_threads",
+    "show_config",
+]

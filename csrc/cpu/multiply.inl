@@ -11,33 +11,36 @@ constexpr int64_t kDepth = 512;  // terms between two visits of C: a panel of th
 constexpr int kVectors = static_cast<int>(kPanel / kLanes);
 // Rows by kVectors accumulators, leaving registers for a panel row and a broadcast.
 constexpr int kMaxRows = kLanes == 16 ? 12 : (kLanes == 8 ? 3 : 2);
+// A single vector against rows of memory: as many columns as there are registers, for long runs of memory.
+constexpr int kWideVectors = kLanes == 16 ? 16 : 8;
+constexpr int64_t kWide = kWideVectors * kLanes;
 
 RPUPY_HD int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-template <int R>
+template <int R, int V>
 static void micro_kernel(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth, float* c, int64_t ldc,
                          bool resume) {
-  f32v acc[R][kVectors];
+  f32v acc[R][V];
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = resume ? load(c + r * ldc + v * kLanes) : f32v{};
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) acc[r][v] = resume ? load(c + r * ldc + v * kLanes) : f32v{};
   }
   for (int64_t k = 0; k < depth; ++k) {
-    f32v row[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) row[v] = load(b + k * ldb + v * kLanes);
+    f32v row[V];
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) row[v] = load(b + k * ldb + v * kLanes);
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
       const f32v factor = f32v{} + a[r * lda + k];
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(factor, row[v], acc[r][v]);
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) acc[r][v] = fma(factor, row[v], acc[r][v]);
     }
   }
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) store(c + r * ldc + v * kLanes, acc[r][v]);
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) store(c + r * ldc + v * kLanes, acc[r][v]);
   }
 }
 
@@ -45,11 +48,11 @@ using MicroKernel = void (*)(const float*, int64_t, const float*, int64_t, int64
 
 template <int R>
 struct MicroKernels {
-  static MicroKernel of(int rows) { return rows == R ? micro_kernel<R> : MicroKernels<R - 1>::of(rows); }
+  static MicroKernel of(int rows) { return rows == R ? micro_kernel<R, kVectors> : MicroKernels<R - 1>::of(rows); }
 };
 template <>
 struct MicroKernels<1> {
-  static MicroKernel of(int) { return micro_kernel<1>; }
+  static MicroKernel of(int) { return micro_kernel<1, kVectors>; }
 };
 
 // One panel of columns for any number of rows. `c` has room for a whole panel.
@@ -81,7 +84,11 @@ static void multiply_rows(int64_t rows, const float* a, int64_t lda, const float
                           int64_t first_column, int64_t last_column, float* c, int64_t ldc, float* panel) {
   for (int64_t k = 0; k < depth; k += kDepth) {
     const int64_t part = depth - k < kDepth ? depth - k : kDepth;
-    for (int64_t column = first_column; column < last_column; column += kPanel) {
+    int64_t column = first_column;
+    for (; rows == 1 && column + kWide <= last_column; column += kWide) {
+      micro_kernel<1, kWideVectors>(a + k, lda, b + k * ldb + column, ldb, part, c + column, ldc, k > 0);
+    }
+    for (; column < last_column; column += kPanel) {
       const int64_t columns = last_column - column;
       const float* from = b + k * ldb + column;
       if (columns >= kPanel && rows <= kMaxRows) {

@@ -7,7 +7,7 @@ namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
 constexpr int64_t kGroup = 64;        // lines that share 16 blocks of random words
-constexpr int64_t kChunk = 96;        // vectors that a thread takes through the array together
+constexpr int64_t kChunk = 132;       // vectors that a thread takes through the array together, at most
 constexpr int kMaxRounds = 32;        // reductions double: more than max_bm_factor can ask for
 
 struct InputRange {
@@ -226,7 +226,8 @@ struct ProductPlan {
     threads = worthwhile_threads(args.tile.threads, work);
     split_outputs = args.batch < threads;
     const int64_t share = split_outputs ? args.batch : (args.batch + threads - 1) / threads;
-    chunk = share < kChunk ? share : kChunk;
+    const int64_t chunks = (share + kChunk - 1) / kChunk;
+    chunk = chunks > 0 ? (share + chunks - 1) / chunks : 1;
   }
 };
 

@@ -105,10 +105,17 @@ struct UpdatePlan {
         threads(worthwhile_threads(args.tile.threads, args.batch * args.tile.out_size * args.tile.in_size)) {}
 };
 
+// A word of d with pulses in it, or the half of one, beside the words of x that it meets.
+struct LiveWord {
+  const uint32_t* x;
+  uint32_t d;
+  uint32_t slots;
+  int32_t most;  // pulses that it can give a crosspoint: at most kQueueRoom
+};
+
 // What a thread needs for a row: its live words, and the crosspoints whose queues wait for another block of draws.
 struct RowScratch {
-  uint32_t live_word[kWordsPerChunk];
-  int32_t live_index[kWordsPerChunk];
+  LiveWord live[2 * kWordsPerChunk];
   uint32_t column[kColumnsPerBlock + kLanes];
   uint32_t queue[kColumnsPerBlock + kLanes];
   uint32_t fill[kColumnsPerBlock + kLanes];
@@ -239,12 +246,11 @@ struct PulseRow {
 
   // The next four normals of each crosspoint, times dw_min_std.
   RPUPY_HD Normals<f32v> noise(u32v crosspoint, u32v ordinal) const {
-    Normals<f32v> z = {};
-    if (args.dw_min_std != 0.0f) {
-      const u32v tag = u32v{} + counter_tag(kStreamPulse, args.tile.plane, 0);
-      z = normals<f32v>(philox(crosspoint, ordinal >> 2, u32v{}, tag, keys));
-      for (int s = 0; s < 4; ++s) z.z[s] = z.z[s] * args.dw_min_std;
-    }
+    if (args.dw_min_std == 0.0f) return {};
+    const u32v tag = u32v{} + counter_tag(kStreamPulse, args.tile.plane, 0);
+    Normals<f32v> z = normals<f32v>(philox(crosspoint, ordinal >> 2, u32v{}, tag, keys));
+#pragma GCC unroll 4
+    for (int s = 0; s < 4; ++s) z.z[s] = z.z[s] * args.dw_min_std;
     return z;
   }
 
@@ -312,53 +318,38 @@ struct PulseRow {
     return q;
   }
 
-  // Queues the coincidences of one word. The queue has room for as many pulses as `slots` has bits.
-  RPUPY_HD static void enqueue(u32v word, uint32_t d, uint32_t slots, Queues& q) {
-    const u32v up = (u32v)((i32v)(word ^ d) >> 31);
-    const u32v behind = q.fill + count_bits(word & slots);
+  // Queues the coincidences of one word, for which the queue has room.
+  RPUPY_HD static void enqueue(u32v word, const LiveWord& live, Queues& q) {
+    const u32v up = (u32v)((i32v)(word ^ live.d) >> 31);
+    const u32v behind = q.fill + count_bits(word & live.slots);
     q.queue = q.queue | (shift_left_all_ones(q.fill) & ~shift_left_all_ones(behind) & up);
     q.fill = behind;
   }
 
   // The pulses of all live words on one set of lanes. Those that are still queued at the end are returned.
-  RPUPY_HD Queues count(int64_t j, int n, int64_t live, const uint32_t* x_words, int64_t x_stride, const RowScratch& s,
-                        Queues q) const {
+  RPUPY_HD Queues count(int64_t j, int n, int64_t live, const RowScratch& s, Queues q) const {
     // No fill exceeds `reach`, which grows by the pulses of each word of d: most words need no look at the lanes.
     int reach = 3;
     for (int64_t k = 0; k < live; ++k) {
-      const u32v word = load(x_words + s.live_index[k] * x_stride + j);
-      const uint32_t d = s.live_word[k];
-      uint32_t slots = d & kSlotBits;
-      uint32_t rest = 0;
-      if (__builtin_popcount(slots) > static_cast<int>(kQueueRoom)) {
-        rest = slots & ~0xffffu;
-        slots &= 0xffffu;
+      const LiveWord& word = s.live[k];
+      if (reach + word.most > 32) {
+        if (any(less(u32v{} + kQueueRoom, q.fill))) q = drain(row + j, n, q);
+        reach = kQueueRoom;
       }
-      for (;;) {
-        const int most = __builtin_popcount(slots);
-        if (reach + most > 32) {
-          if (any(less(u32v{} + kQueueRoom, q.fill))) q = drain(row + j, n, q);
-          reach = kQueueRoom;
-        }
-        reach += most;
-        enqueue(word, d, slots, q);
-        if (rest == 0) break;
-        slots = rest;
-        rest = 0;
-      }
+      reach += word.most;
+      enqueue(load(word.x + j), word, q);
     }
     return q;
   }
 
   // One set of lanes. Pulses that too few lanes share go to the list in `s`; returns its new length.
-  int64_t run_lanes(int64_t j, int n, int64_t j0, int64_t live, const uint32_t* x_words, int64_t x_stride, RowScratch& s,
-                    int64_t listed) const {
+  int64_t run_lanes(int64_t j, int n, int64_t j0, int64_t live, RowScratch& s, int64_t listed) const {
     const int64_t at = row + j;
     prefetch(at + args.tile.in_size);
     Queues q = {load_part(args.pulse_ordinals + at, n), {}, {}};
     if (args.apparent != nullptr) store(s.before + (j - j0), q.ordinal);
     q.fill = q.ordinal & 3u;
-    q = count(j, n, live, x_words, x_stride, s, q);
+    q = count(j, n, live, s, q);
     if (count_lanes(q.full()) >= kCrowd) q = drain(at, n, q);
     Mask pending = both(q.pending(), first_lanes(n));
     if (count_lanes(pending) >= kCrowd / 2) {
@@ -417,16 +408,35 @@ struct PulseRow {
     }
   }
 
-  void run(int64_t j0, int64_t j1, int64_t live, const uint32_t* x_words, int64_t x_stride, RowScratch& s) const {
+  void run(int64_t j0, int64_t j1, int64_t live, RowScratch& s) const {
     int64_t listed = 0;
     for (int64_t j = j0; j < j1; j += kLanes) {
       const int n = static_cast<int>(j1 - j < kLanes ? j1 - j : kLanes);
-      listed = run_lanes(j, n, j0, live, x_words, x_stride, s, listed);
+      listed = run_lanes(j, n, j0, live, s, listed);
     }
     run_list(listed, s, j0);
     if (args.apparent != nullptr) show(j0, j1, s);
   }
 };
+
+// Lists the words of a row in which d has pulses. A word with more than a queue takes at once makes two entries.
+static int64_t live_words(const UpdateScratch& scratch, const UpdatePlan& plan, int64_t words, int64_t row,
+                          RowScratch& rows) {
+  int64_t live = 0;
+  for (int64_t k = 0; k < words; ++k) {
+    const uint32_t d = scratch.d_words[k * plan.d_stride + row];
+    const uint32_t* x = scratch.x_words + k * plan.x_stride;
+    uint32_t slots = d & kSlotBits;
+    if (__builtin_popcount(slots) > static_cast<int>(kQueueRoom)) {
+      const uint32_t low = slots & 0xffffu;
+      rows.live[live++] = {x, d, low, __builtin_popcount(low)};
+      slots &= ~0xffffu;
+    }
+    rows.live[live] = {x, d, slots, __builtin_popcount(slots)};
+    live += slots != 0;
+  }
+  return live;
+}
 
 template <class Device>
 static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
@@ -484,16 +494,8 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
       for (int64_t j0 = 0; j0 < in_size; j0 += block) {
         const int64_t j1 = in_size - j0 < block ? in_size : j0 + block;
         for (int64_t i = first_row; i < last_row; ++i) {
-          int64_t live = 0;
-          for (int64_t k = 0; k < words; ++k) {
-            const uint32_t d = scratch.d_words[k * plan.d_stride + i];
-            rows.live_word[live] = d;
-            rows.live_index[live] = static_cast<int32_t>(k);
-            live += (d & kSlotBits) != 0;
-          }
-          if (live > 0) {
-            PulseRow<Device>{args, params, keys, i * in_size}.run(j0, j1, live, scratch.x_words, plan.x_stride, rows);
-          }
+          const int64_t live = live_words(scratch, plan, words, i, rows);
+          if (live > 0) PulseRow<Device>{args, params, keys, i * in_size}.run(j0, j1, live, rows);
         }
       }
       meet(member);

@@ -747,6 +747,10 @@ class CoreTile:
 
     # ---- state -----------------------------------------------------------------------
 
+    def working_bytes(self) -> int:
+        """Return the bytes that the tile holds beside its state: packed weights, scratch."""
+        return int(self._backend.nbytes())
+
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the whole state: what JSON can hold, and copies of the arrays."""
         with self.lock:

@@ -1,7 +1,7 @@
 """Whether the CUDA kernels are there and can run.
 
-The compiled module `rpupy.rpu_base._cuda` is imported only when one of these functions is
-called, so that importing rpupy neither needs a GPU nor says anything about one.
+The compiled module `rpupy.rpu_base._cuda` is imported only when one of these functions
+is called, so that importing rpupy neither needs a GPU nor says anything about one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,116 @@
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_Floats = NDArray[np.float32]
+_Words = NDArray[np.uint32]
+
+# Number, whether it is pulsed, names of its parameters, names of its own planes.
+DEVICES: dict[str, tuple[int, bool, tuple[str, ...], tuple[str, ...]]]
+FIELDS: dict[str, tuple[str, ...]]
+
+def available_isas() -> tuple[str, ...]: ...
+def isa() -> str: ...
+def openmp_enabled() -> bool: ...
+def max_threads() -> int: ...
+def compiler() -> str: ...
+def decay_factor(number: int, own: _Floats, alpha: float) -> float: ...
+def draw_words(
+    counters: ArrayLike, key: ArrayLike, isa_name: str | None = None
+) -> _Words: ...
+def words_to_normals(words: ArrayLike, isa_name: str | None = None) -> _Floats: ...
+def evaluate(
+    function: Literal["log", "exp", "pow"],
+    a: NDArray[Any],
+    b: ArrayLike | None = None,
+    isa_name: str | None = None,
+) -> _Floats: ...
+
+class CpuBackend:
+    def __init__(
+        self,
+        out_size: int,
+        in_size: int,
+        key: Sequence[int],
+        isa_name: str | None = None,
+    ) -> None: ...
+    @property
+    def isa(self) -> str: ...
+    def weights_changed(self) -> None: ...
+    def nbytes(self) -> int: ...
+    def all_finite(self, array: _Floats) -> bool: ...
+    def product(
+        self,
+        weights: _Floats,
+        inputs: _Floats,
+        outputs: _Floats,
+        batch: int,
+        backward: bool,
+        io: _Floats,
+        ordinal: int,
+        stream: int,
+        threads: int,
+    ) -> None: ...
+    def update_exact(
+        self,
+        weights: _Floats,
+        x: _Floats,
+        d: _Floats,
+        batch: int,
+        lr: float,
+        low: _Floats | None,
+        high: _Floats | None,
+        threads: int,
+    ) -> None: ...
+    def longest_train(self, update: _Floats, lr: float, granularity: float) -> int: ...
+    def update_pulsed(
+        self,
+        number: int,
+        weights: _Floats,
+        apparent: _Floats | None,
+        pulse_ordinals: _Words,
+        cell: tuple[_Floats, ...],
+        own: _Floats,
+        update: _Floats,
+        x: _Floats,
+        d: _Floats,
+        batch: int,
+        lr: float,
+        granularity: float,
+        dw_min_std: float,
+        write_noise: float,
+        ordinal: int,
+        threads: int,
+    ) -> None: ...
+    def populate(
+        self,
+        number: int,
+        key: Sequence[int],
+        pulsed: _Floats,
+        own: _Floats,
+        cell: tuple[_Floats, ...],
+        upkeep: tuple[_Floats, ...],
+        threads: int,
+    ) -> None: ...
+    def upkeep(
+        self,
+        operation: str,
+        weights: _Floats,
+        low: _Floats,
+        high: _Floats,
+        *,
+        values: Sequence[_Floats] = (),
+        numbers: Sequence[float] = (),
+        ordinal: int = 0,
+        first_column: int = 0,
+        columns: int = 0,
+        target: _Floats | None = None,
+        drift: _Floats | None = None,
+        now: float = 0.0,
+        start: _Floats | None = None,
+        since: _Floats | None = None,
+        previous: _Floats | None = None,
+        threads: int = 1,
+    ) -> None: ...
