@@ -1,0 +1,40 @@
+"""Hypothesis profiles, and seeds of tests with random outcomes."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Tiles are built once for each example: the time of the first one says nothing of the next.
+settings.register_profile("dev", max_examples=20, deadline=None)
+settings.register_profile(
+    "ci", max_examples=100, deadline=None, derandomize=True, print_blob=True
+)
+settings.register_profile(
+    "nightly",
+    max_examples=2000,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+# `pytest --hypothesis-profile=NAME` is read later and wins.
+settings.load_profile("dev")
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """Seed of the suite; RPUPY_TEST_SEED sets another."""
+    return int(os.environ.get("RPUPY_TEST_SEED", "20240229"))
+
+
+@pytest.fixture
+def rng(seed: int, request: pytest.FixtureRequest) -> np.random.Generator:
+    """Generator of this test alone: no test changes the numbers of another."""
+    name = request.node.nodeid.encode()
+    return np.random.default_rng([seed, *name])
+
+
+def pytest_report_header() -> str:
+    """Say which seed a failure belongs to."""
+    return f"RPUPY_TEST_SEED={os.environ.get('RPUPY_TEST_SEED', '20240229')}"

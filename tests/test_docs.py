@@ -1,0 +1,77 @@
+"""The Python in README.md and docs/ runs, and prints what it says.
+
+Blocks marked ``python`` are run and blocks marked ``pycon`` are doctests; those of one
+file share their names, in order, and run in an empty folder. Python that is not meant to
+run alone is marked ``py``.
+"""
+
+import doctest
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rpupy
+
+TREE = Path(__file__).parents[1]
+PAGES = sorted([TREE / "README.md", *TREE.glob("docs/*.md")])
+
+pytestmark = pytest.mark.skipif(
+    not (TREE / "README.md").is_file(), reason="the source tree is not here"
+)
+
+
+def blocks(text: str) -> list[tuple[str, int, str]]:
+    """Return kind, first line and code of each fenced block."""
+    return [
+        (match[1], text.count("\n", 0, match.start(2)), match[2])
+        for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_snippets_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    threads = rpupy.get_num_threads()
+    names: dict[str, Any] = {"__name__": "snippets"}
+    try:
+        for kind, line, code in blocks(page.read_text(encoding="utf-8")):
+            if kind == "python":
+                padding = "\n" * line  # so that a traceback has the line of the page
+                exec(compile(padding + code, str(page), "exec"), names)
+            elif kind == "pycon":
+                run_doctest(code, names, page, line)
+    finally:
+        rpupy.set_num_threads(threads)
+
+
+def run_doctest(code: str, names: dict[str, Any], page: Path, line: int) -> None:
+    test = doctest.DocTestParser().get_doctest(code, names, page.name, str(page), line)
+    runner = doctest.DocTestRunner(
+        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    )
+    failures: list[str] = []
+    runner.run(test, out=failures.append, clear_globs=False)
+    names.update(test.globs)
+    assert not failures, "".join(failures)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_table_of_features_lists_what_is_pending() -> None:
+    """Every setting that is declared and not built is named on the page that says so."""
+    from rpupy.parameters.base import pending_settings
+
+    text = (TREE / "docs" / "features.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(\w+)` \| `(\w+)` \| ([^|]+) \|$", text, re.MULTILINE))
+    pending = {(cls, field, values) for cls, field, values in pending_settings()}
+    assert {(c, f, v.strip()) for c, f, v in listed} == pending

@@ -1,0 +1,294 @@
+"""Training runs whose every bit is compared: scenarios, and what hashes them.
+
+Not a test module: ``conftest.py`` and ``tests/data/make_digests.py`` load it by path,
+as `same_bits_runs`, and tests start it as a program (see `main`) where they need
+another process.  Inputs are made of integers alone, so that they are the same on every
+machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rpupy
+from rpupy import tiles
+from rpupy.configs import (
+    BoundManagementType,
+    ConstantStepDevice,
+    DriftParameter,
+    FloatingPointDevice,
+    FloatingPointRPUConfig,
+    IdealDevice,
+    IOParameters,
+    LinearStepDevice,
+    SimpleDriftParameter,
+    SingleRPUConfig,
+    SoftBoundsDevice,
+    UpdateParameters,
+    WeightNoiseType,
+)
+from rpupy.parameters.base import RPUConfigBase
+
+STEPS = 4
+DIGESTS = Path(__file__).parents[1] / "data" / "digests.json"
+#: How a batch is cut into calls.
+WHOLE, HALVES, SINGLES = "whole", "halves", "singles"
+
+
+def noisy_io(**changes: Any) -> IOParameters:
+    """IO parameters with every kind of draw, and a bound that outputs really leave."""
+    values: dict[str, Any] = {
+        "inp_noise": 0.02,
+        "inp_sto_round": True,
+        "inp_asymmetry": 0.05,
+        "out_noise": 0.05,
+        "out_sto_round": True,
+        "out_bound": 0.5,
+        "out_asymmetry": 0.03,
+        "w_noise": 0.02,
+        "w_noise_type": WeightNoiseType.ADDITIVE_CONSTANT,
+        "bound_management": BoundManagementType.ITERATIVE,
+    }
+    return IOParameters(**{**values, **changes})
+
+
+def _single(device: Any, **update: Any) -> SingleRPUConfig:
+    return SingleRPUConfig(
+        device=device,
+        forward=noisy_io(),
+        backward=noisy_io(out_scale=0.9),
+        update=UpdateParameters(**update),
+    )
+
+
+def _constant_step() -> SingleRPUConfig:
+    return _single(ConstantStepDevice(lifetime=50.0, diffusion=0.001))
+
+
+def _linear_step() -> SingleRPUConfig:
+    device = LinearStepDevice(
+        gamma_up=0.4,
+        gamma_down=0.5,
+        mult_noise=False,
+        allow_increasing=True,
+        mean_bound_reference=False,
+        diffusion=0.002,
+    )
+    # Trains of several words, and more words than fit into one chunk of them.
+    return _single(device, desired_bl=100, res=0.01, sto_round=True)
+
+
+def _soft_bounds() -> SingleRPUConfig:
+    device = SoftBoundsDevice(write_noise_std=2.0, lifetime=80.0)
+    return _single(device, update_bl_management=False, update_management=False)
+
+
+def _everything() -> SingleRPUConfig:
+    device = LinearStepDevice(
+        construction_seed=77,
+        corrupt_devices_prob=0.05,
+        corrupt_devices_range=0.2,
+        diffusion=0.003,
+        diffusion_dtod=0.2,
+        drift=DriftParameter(
+            nu=0.05,
+            nu_dtod=0.2,
+            nu_std=0.1,
+            nu_k=0.01,
+            g_offset=0.1,
+            w_noise_std=0.001,
+        ),
+        dw_min=0.002,
+        dw_min_dtod_log_normal=True,
+        lifetime=30.0,
+        lifetime_dtod=0.3,
+        perfect_bias=True,
+        reset=0.05,
+        reset_dtod=0.02,
+        reset_std=0.03,
+        up_down=0.05,
+        up_down_dtod=0.05,
+        write_noise_std=1.0,
+        gamma_up=0.3,
+        gamma_down=0.2,
+        reverse_up=True,
+    )
+    return _single(
+        device, update_bl_management=False, fixed_bl=False, um_grad_scale=0.8
+    )
+
+
+def _ideal() -> SingleRPUConfig:
+    return _single(IdealDevice(diffusion=0.001, lifetime=20.0))
+
+
+def _floating_point() -> FloatingPointRPUConfig:
+    return FloatingPointRPUConfig(
+        device=FloatingPointDevice(
+            diffusion=0.001, lifetime=20.0, drift=SimpleDriftParameter(nu=0.1)
+        )
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """A configuration, sizes and the learning rate of a training run."""
+
+    config: Callable[[], RPUConfigBase]
+    out_size: int
+    in_size: int
+    batch: int
+    learning_rate: float = 0.02
+    bias: bool = False
+    #: Whether three threads really have enough to do.
+    large: bool = False
+
+    def tile(self, seed: int = 5) -> Any:
+        """Build the tile."""
+        config = self.config()
+        # An analog bias is one more column; it has no scales or sums of NumPy's.
+        config.mapping.digital_bias = False
+        cls: type = tiles.AnalogTile
+        if isinstance(config, FloatingPointRPUConfig):
+            cls = tiles.FloatingPointTile
+        tile = cls(self.out_size, self.in_size, config, bias=self.bias, rng=seed)
+        tile.set_learning_rate(self.learning_rate)
+        # Weights large enough for outputs that leave the range of the converter.
+        weight = numbers((self.out_size, self.in_size), 3) * np.float32(0.5)
+        tile.set_weights(weight, numbers((self.out_size,), 4) if self.bias else None)
+        return tile
+
+
+#: Name -> scenario.  The large ones have enough work for three threads in each kind of
+#: call: 120 000 steps, of which a crosspoint and vector makes 1 in an update and 1/16
+#: in a product, and a crosspoint 4 in a maintenance call (csrc/cpu/environment.h).
+SCENARIOS = {
+    "constant_step_small": Scenario(_constant_step, 13, 37, 7),
+    "constant_step_one": Scenario(_constant_step, 1, 1, 3),
+    "constant_step_wide": Scenario(_constant_step, 5, 1307, 9, bias=True),
+    "constant_step_large": Scenario(_constant_step, 211, 157, 64, large=True),
+    "linear_step_small": Scenario(_linear_step, 33, 65, 5, bias=True),
+    "linear_step_large": Scenario(_linear_step, 211, 157, 64, large=True),
+    "soft_bounds_small": Scenario(_soft_bounds, 31, 17, 7),
+    "soft_bounds_large": Scenario(_soft_bounds, 211, 157, 64, large=True),
+    "everything_small": Scenario(_everything, 17, 33, 7, bias=True),
+    "everything_large": Scenario(_everything, 211, 157, 64, large=True),
+    "ideal_small": Scenario(_ideal, 37, 13, 7),
+    # Fewer vectors than threads: these share the outputs of each vector.
+    "ideal_few": Scenario(_ideal, 1009, 1283, 2, 0.001, large=True),
+    "ideal_large": Scenario(_ideal, 197, 163, 300, 0.001, large=True),
+    "floating_point_small": Scenario(_floating_point, 37, 13, 7, bias=True),
+    "floating_point_large": Scenario(_floating_point, 211, 157, 64, 0.001, large=True),
+}
+
+
+def numbers(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Draw float32 numbers in [-1, 1), a tenth of them 0, from bare integers."""
+    size = int(np.prod(shape))
+    raw = np.random.PCG64(seed).random_raw(size)
+    values = (raw >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-23)
+    values -= np.float32(1.0)
+    values[raw % np.uint64(10) == 0] = 0.0
+    return values.reshape(shape)
+
+
+def parts(batch: int, cut: str) -> list[slice]:
+    """Cut a batch into calls."""
+    if cut == WHOLE:
+        return [slice(0, batch)]
+    if cut == HALVES:
+        return [slice(0, (batch + 1) // 2), slice((batch + 1) // 2, batch)]
+    return [slice(k, k + 1) for k in range(batch)]
+
+
+def digest_of(things: Iterable[Any]) -> str:
+    """Hash arrays (type, shape and bytes) and whatever JSON can hold."""
+    total = hashlib.sha256()
+    for thing in things:
+        if isinstance(thing, np.ndarray):
+            array = np.ascontiguousarray(thing)
+            total.update(f"{array.dtype.str}{thing.shape}".encode())
+            total.update(array.tobytes())
+        else:
+            total.update(json.dumps(thing, sort_keys=True).encode())
+    return total.hexdigest()
+
+
+def state_digest(tile: Any) -> str:
+    """Hash everything that a tile remembers."""
+    meta, arrays = tile.tile.state()
+    named = [part for name in sorted(arrays) for part in (name, arrays[name])]
+    return digest_of([meta, *named])
+
+
+def step(tile: Any, number: int, batch: int, cut: str = WHOLE) -> str:
+    """Take one training step, and hash what it returned and left behind."""
+    x = numbers((batch, tile.in_size), 1000 + number)
+    target = numbers((batch, tile.out_size), 2000 + number)
+    calls = parts(batch, cut)
+    y = np.concatenate([tile.forward(x[part]) for part in calls])
+    d = y - target
+    back = np.concatenate([tile.backward(d[part]) for part in calls])
+    for part in calls:
+        tile.update(x[part], d[part])
+    tile.post_update_step()
+    tile.eval()
+    seen = np.concatenate([tile.forward(x[part]) for part in calls])
+    tile.train()
+    if number % 2:
+        tile.decay_weights(0.5)
+        tile.diffuse_weights()
+        tile.drift_weights(1.5 + number)
+    if hasattr(tile.rpu_config.device, "reset_std"):
+        tile.reset_columns(7 * number, 3, 0.4)
+    return digest_of([y, back, seen, state_digest(tile)])
+
+
+def run(
+    scenario: Scenario,
+    cut: str = WHOLE,
+    between: Callable[[int, Any], Any] = lambda number, tile: tile,
+) -> list[str]:
+    """Train from the start; `between` may exchange the tile after each step."""
+    tile = scenario.tile()
+    result = [state_digest(tile)]
+    for number in range(STEPS):
+        result.append(step(tile, number, scenario.batch, cut))
+        tile = between(number, tile)
+    return result
+
+
+def continued(tile: Any, scenario: Scenario, first: int) -> list[str]:
+    """Train on, from step `first` to the last."""
+    return [step(tile, k, scenario.batch) for k in range(first, STEPS)]
+
+
+def total(digests: list[str]) -> str:
+    """One digest of a whole run, short enough to be read."""
+    return digest_of([digests])[:32]
+
+
+def main(arguments: list[str]) -> None:
+    """Print digests as JSON: ``run NAME...`` or ``continue FIRST NAME=FILE...``."""
+    if arguments[0] == "run":
+        result = {name: run(SCENARIOS[name]) for name in arguments[1:]}
+    else:
+        first = int(arguments[1])
+        result = {}
+        for pair in arguments[2:]:
+            name, _, path = pair.partition("=")
+            result[name] = continued(tiles.load(path), SCENARIOS[name], first)
+    isa = rpupy._cpu.isa()
+    json.dump({"isa": isa, "digests": result}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
