@@ -1,4 +1,4 @@
-"""Build of the compiled parts: one static library per instruction set, one Cython module per backend.
+"""Build of the compiled parts: a static library per instruction set, a Cython module per backend.
 
 Everything else about the package is in pyproject.toml.
 """
@@ -40,7 +40,9 @@ if X86:
 
 # distutils compares sources only; a changed header has to rebuild all that includes it.
 HEADERS = sorted(
-    str(path.relative_to(ROOT)) for kind in ("h", "inl") for path in ROOT.glob(f"csrc/**/*.{kind}")
+    str(path.relative_to(ROOT))
+    for kind in ("h", "inl")
+    for path in ROOT.glob(f"csrc/**/*.{kind}")
 )
 
 
@@ -56,10 +58,13 @@ def library(name: str, source: str, flags: list[str]) -> tuple[str, dict]:
 
 
 LIBRARIES = [
-    library(f"rpupy_{isa}", f"csrc/cpu/kernels_{isa}.cpp", flags) for isa, flags in ISA_FLAGS.items()
+    library(f"rpupy_{isa}", f"csrc/cpu/kernels_{isa}.cpp", flags)
+    for isa, flags in ISA_FLAGS.items()
 ]
 LIBRARIES.append(
-    library("rpupy_dispatch", "csrc/cpu/dispatch.cpp", ["-DRPUPY_X86_UNITS"] if X86 else [])
+    library(
+        "rpupy_dispatch", "csrc/cpu/dispatch.cpp", ["-DRPUPY_X86_UNITS"] if X86 else []
+    )
 )
 
 
@@ -75,7 +80,7 @@ class BuildExt(build_ext):
 
 
 def modules() -> list[Extension]:
-    """The Cython modules."""
+    """List the Cython modules."""
     cpu = Extension(
         "rpupy.rpu_base._cpu",
         ["rpupy/rpu_base/_cpu.pyx"],

@@ -23,7 +23,9 @@ def main() -> None:
     rows = []
     for size in args.sizes or (64, 256, 512, 1024):
         weights = rng.uniform(-0.3, 0.3, (size, size)).astype(np.float32)
-        tile = AnalogTile(size, size, SingleRPUConfig(device=ConstantStepDevice()), rng=1)
+        tile = AnalogTile(
+            size, size, SingleRPUConfig(device=ConstantStepDevice()), rng=1
+        )
         tile.set_weights(weights)
         for batch in args.batches or (1, 32, 256):
             x = rng.standard_normal((batch, size)).astype(np.float32)
@@ -46,7 +48,13 @@ def main() -> None:
                 )
             times = side.take_turns(calls, args.rounds)
             for name in ("forward", "backward"):
-                row = [name, str(size), str(batch), side.ms(times[name]), side.ms(times["numpy"])]
+                row = [
+                    name,
+                    str(size),
+                    str(batch),
+                    side.ms(times[name]),
+                    side.ms(times["numpy"]),
+                ]
                 row.append(side.ratio(times[name], times["numpy"]))
                 key = f"reference {name}"
                 row.append(side.ratio(times[key], times[name]) if key in times else "-")

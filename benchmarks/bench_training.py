@@ -50,7 +50,14 @@ def main() -> None:
     import_time()
 
 
-def step(size, batch, weights, x, d, rounds):  # noqa: ANN001, ANN201, PLR0913
+def step(
+    size: int,
+    batch: int,
+    weights: np.ndarray,
+    x: np.ndarray,
+    d: np.ndarray,
+    rounds: int,
+) -> list[str]:
     """Measure forward + backward + update."""
     tile = build(size, weights)
 
@@ -61,7 +68,9 @@ def step(size, batch, weights, x, d, rounds):  # noqa: ANN001, ANN201, PLR0913
 
     calls = {"rpupy": ours}
     if side.torch is not None:
-        other = side.reference_tile(side.reference_devices.ConstantStepDevice(), size, weights)
+        other = side.reference_tile(
+            side.reference_devices.ConstantStepDevice(), size, weights
+        )
         tx, td = side.torch.from_numpy(x), side.torch.from_numpy(d)
 
         def theirs() -> None:
@@ -122,7 +131,9 @@ def threads_table(rng: np.random.Generator, rounds: int) -> None:
             calls = {"1": with_threads(1), "2": with_threads(2)}
             times = side.take_turns(calls, rounds, time.perf_counter)
             best = f"{min(times['1']) / min(times['2']):.2f}"
-            rows.append([name, str(size), str(batch), side.ratio(times["1"], times["2"]), best])
+            rows.append(
+                [name, str(size), str(batch), side.ratio(times["1"], times["2"]), best]
+            )
     rpupy.set_num_threads(1)
     side.table(["call", "size", "batch", "1 thread / 2 threads", "of the minima"], rows)
 
@@ -138,8 +149,10 @@ def memory(rng: np.random.Generator) -> None:
     state = sum(a.nbytes for a in tile.tile.state()[1].values())
     used = state + tile.tile.working_bytes()
     fair = state + 4 * size * size
-    print(f"memory, {size} x {size} ConstantStep after use with batch 256: {used / 2**20:.1f} MiB,")
-    print(f"  {used / fair:.3f} of state planes + one packed copy of the weights ({fair / 2**20:.1f} MiB)")
+    print(
+        f"memory, {size} x {size} ConstantStep after use with batch 256: {used / 2**20:.1f} MiB,"
+    )
+    print(f"  {used / fair:.3f} of state planes + one packed copy of the weights")
 
 
 def import_time() -> None:
@@ -147,11 +160,12 @@ def import_time() -> None:
 
     def best(code: str) -> float:
         program = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
-        runs = [
-            float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
+        command = [sys.executable, "-c", program]
+        outputs = [
+            subprocess.run(command, capture_output=True, check=True).stdout
             for _ in range(7)
         ]
-        return statistics.median(runs)
+        return statistics.median(float(text) for text in outputs)
 
     beyond = best("import rpupy, rpupy.tiles") - best("import numpy")
     print(f"import rpupy and its tiles, beyond NumPy: {beyond:.3f} s")

@@ -3,7 +3,8 @@
     python benchmarks/bench_update.py [--sizes 256 1024] [--batches 1 32] [--threads N]
 
 Inputs: x ~ N(0, 1), d ~ scale * N(0, 1), weights uniform in +-0.3, learning rate 0.01, default
-update parameters.  Scale 0.1 gives about 0.6 pulses for each crosspoint and vector, 0.01 about 0.06.
+update parameters.  Scale 0.1 gives about 0.6 pulses for each crosspoint and vector, 0.01
+about 0.06.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ from __future__ import annotations
 import sidebyside as side
 import numpy as np
 
-from rpupy.configs import ConstantStepDevice, LinearStepDevice, SingleRPUConfig, SoftBoundsDevice
+from rpupy.configs import (
+    ConstantStepDevice,
+    LinearStepDevice,
+    SingleRPUConfig,
+    SoftBoundsDevice,
+)
 from rpupy.tiles import AnalogTile
 
 DEVICES = (ConstantStepDevice, LinearStepDevice, SoftBoundsDevice)
@@ -32,14 +38,28 @@ def main() -> None:
             for scale in args.scales:
                 d = (scale * rng.standard_normal((batch, size))).astype(np.float32)
                 for device in DEVICES:
-                    rows.append(measure(device, size, batch, scale, weights, x, d, args.rounds))
+                    rows.append(
+                        measure(device, batch, scale, weights, x, d, args.rounds)
+                    )
                     print(" | ".join(rows[-1]), flush=True)
     print()
-    side.table(["device", "size", "batch", "d scale", "rpupy, ms", "reference, ms", "ratio"], rows)
+    side.table(
+        ["device", "size", "batch", "d scale", "rpupy, ms", "reference, ms", "ratio"],
+        rows,
+    )
 
 
-def measure(device, size, batch, scale, weights, x, d, rounds):  # noqa: ANN001, ANN201, PLR0913
+def measure(
+    device: type,
+    batch: int,
+    scale: float,
+    weights: np.ndarray,
+    x: np.ndarray,
+    d: np.ndarray,
+    rounds: int,
+) -> list[str]:
     """Measure one row of the table."""
+    size = len(weights)
     tile = AnalogTile(size, size, SingleRPUConfig(device=device()), rng=1)
     tile.set_weights(weights)
     tile.set_learning_rate(0.01)
@@ -51,9 +71,18 @@ def measure(device, size, batch, scale, weights, x, d, rounds):  # noqa: ANN001,
         tx, td = side.torch.from_numpy(x), side.torch.from_numpy(d)
         calls["reference"] = side.without_gradient(lambda: reference.update(tx, td))
     times = side.take_turns(calls, rounds)
-    row = [device.__name__, str(size), str(batch), f"{scale:g}", side.ms(times["rpupy"])]
+    row = [
+        device.__name__,
+        str(size),
+        str(batch),
+        f"{scale:g}",
+        side.ms(times["rpupy"]),
+    ]
     if "reference" in times:
-        row += [side.ms(times["reference"]), side.ratio(times["reference"], times["rpupy"])]
+        row += [
+            side.ms(times["reference"]),
+            side.ratio(times["reference"], times["rpupy"]),
+        ]
     else:
         row += ["-", "-"]
     return row

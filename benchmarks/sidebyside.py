@@ -20,9 +20,9 @@ if "--threads" not in sys.argv:
     for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import rpupy  # noqa: E402
+import rpupy
 
 try:
     import torch
@@ -37,7 +37,9 @@ Call = Callable[[], object]
 def parser(description: str) -> argparse.ArgumentParser:
     """Return the options that every benchmark has."""
     options = argparse.ArgumentParser(description=description)
-    options.add_argument("--sizes", type=int, nargs="*", help="rows = columns of a tile")
+    options.add_argument(
+        "--sizes", type=int, nargs="*", help="rows = columns of a tile"
+    )
     options.add_argument("--batches", type=int, nargs="*")
     options.add_argument("--rounds", type=int, default=9, help="turns of each call")
     options.add_argument("--threads", type=int, default=1, help="threads of rpupy")
@@ -51,16 +53,21 @@ def announce(threads: int) -> None:
     cpu = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":")[1].strip() for line in file if "model name" in line]
+            names = [
+                line.split(":")[1].strip() for line in file if "model name" in line
+            ]
         cpu = names[0] if names else cpu
-    print(f"{cpu}; rpupy {info['rpupy']} ({info['isa']}, {threads} thread(s)), NumPy {np.__version__}")
+    print(f"{cpu}; NumPy {np.__version__}")
+    print(f"rpupy {info['rpupy']}, {info['isa']}, {threads} thread(s)")
     if torch is None:
         print("the reference library is not installed: rpupy alone")
     else:
         torch.set_num_threads(1)
         from importlib.metadata import version
 
-        print(f"reference: aihwkit {version('aihwkit')}, torch {torch.__version__}, one thread")
+        print(
+            f"reference: aihwkit {version('aihwkit')}, torch {torch.__version__}, one thread"
+        )
 
 
 def take_turns(
@@ -105,7 +112,9 @@ def table(header: list[str], rows: list[list[str]]) -> None:
         print("| " + " | ".join(row) + " |", flush=True)
 
 
-def reference_tile(device: object, size: int, weights: np.ndarray, lr: float = 0.01) -> object:
+def reference_tile(
+    device: object, size: int, weights: np.ndarray, lr: float = 0.01
+) -> object:
     """Build a tile of the reference library with these weights."""
     config = reference_configs.SingleRPUConfig(device=device)
     tile = config.tile_class(size, size, config)

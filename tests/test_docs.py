@@ -22,15 +22,21 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def name_of(page: Path) -> str:
+    return page.relative_to(TREE).as_posix()
+
+
 def blocks(text: str) -> list[tuple[str, int, str]]:
     """Return kind, first line and code of each fenced block."""
     return [
         (match[1], text.count("\n", 0, match.start(2)), match[2])
-        for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        for match in re.finditer(
+            r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE
+        )
     ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_snippets_run(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,9 +65,10 @@ def run_doctest(code: str, names: dict[str, Any], page: Path, line: int) -> None
     assert not failures, "".join(failures)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         if "://" not in target:
             assert (page.parent / target).exists(), target
@@ -72,6 +79,8 @@ def test_the_table_of_features_lists_what_is_pending() -> None:
     from rpupy.parameters.base import pending_settings
 
     text = (TREE / "docs" / "features.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^\| `(\w+)` \| `(\w+)` \| ([^|]+) \|$", text, re.MULTILINE))
+    listed = set(
+        re.findall(r"^\| `(\w+)` \| `(\w+)` \| ([^|]+) \|$", text, re.MULTILINE)
+    )
     pending = {(cls, field, values) for cls, field, values in pending_settings()}
     assert {(c, f, v.strip()) for c, f, v in listed} == pending

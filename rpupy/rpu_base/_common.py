@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import attrs
@@ -21,6 +21,8 @@ from rpupy.parameters.enums import (
 from rpupy.rpu_base import _cpu
 
 Floats = NDArray[np.float32]
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 #: Codes of enum members in kernels: the enums of csrc/mvm.h.
 _CODES: dict[enum.Enum, int] = {
@@ -97,7 +99,6 @@ class Binding:
     cell: tuple[str, ...]
 
 
-@cache
 def bind_device(config_class: type) -> Binding:
     """Find the kernel of a device configuration class and match their fields by name.
 
@@ -176,8 +177,11 @@ def real_number(value: Any, name: str) -> float:
     ):
         if not (isinstance(value, np.ndarray) and value.ndim == 0):
             raise TypeError(f"{name} must be a real number, got {value!r}")
-    number = float(value)
-    if not abs(number) <= float(np.finfo(np.float32).max):
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not abs(number) <= _LARGEST:
         raise ValueError(f"{name} must be finite, got {value!r}")
     return number
 
@@ -187,3 +191,11 @@ def whole_number(value: Any, name: str) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     return int(value)
+
+
+def size(value: Any, name: str) -> int:
+    """Convert a number of lines: an integer of at least 1."""
+    number = whole_number(value, name)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, got {value!r}")
+    return number

@@ -1,9 +1,9 @@
 """The core tile: the state of one crossbar array, its counters, and what calls do to them.
 
 A core tile knows no digital periphery; that is `rpupy.tiles`.  Its state is named arrays, a
-key and counters.  Random numbers are functions of the key and of those counters (docs/randomness.md),
-so a call first checks its arguments, then runs one kernel, then moves the counters that it
-used: a call that fails changes nothing.
+key and counters.  Random numbers are functions of the key and of those counters
+(docs/randomness.md), so a call first checks its arguments, then runs one kernel, then moves
+the counters that it used: a call that fails changes nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from numpy.typing import ArrayLike
 from rpupy import threads
 from rpupy.errors import StateError
 from rpupy.parameters.enums import PulseType
+from rpupy.parameters.in_use import parameters_in_use
 
 from . import _common, _cpu
-from ._common import Floats, real_number, whole_number
+from ._common import Floats, real_number, size, whole_number
 
 #: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
 _STREAMS = {"forward": 32, "forward_eval": 37, "backward": 42, "backward_eval": 47}
@@ -72,8 +73,8 @@ class CoreTile:
     def __init__(
         self, out_size: int, in_size: int, config: Any, seed: np.random.SeedSequence
     ) -> None:
-        self.out_size = _size(out_size, "out_size")
-        self.in_size = _size(in_size, "in_size")
+        self.out_size = size(out_size, "out_size")
+        self.in_size = size(in_size, "in_size")
         if self.out_size * self.in_size >= _MAX_CROSSPOINTS:
             raise ValueError(
                 "out_size * in_size must be below 2**32 crosspoints,"
@@ -167,7 +168,7 @@ class CoreTile:
         return planes
 
     def _allocate(self) -> None:
-        self._arrays = {
+        self._arrays: dict[str, np.ndarray] = {
             name: np.zeros(shape, dtype=dtype)
             for name, (shape, dtype) in self._plane_shapes().items()
         }
@@ -412,7 +413,10 @@ class CoreTile:
             batch = x.size // self.in_size
             if batch == 0 or self._learning_rate == 0.0:
                 return
-            if self._pulsed_device and self._pulse_type is not PulseType.NONE_WITH_DEVICE:
+            if (
+                self._pulsed_device
+                and self._pulse_type is not PulseType.NONE_WITH_DEVICE
+            ):
                 self._update_pulsed(x, d, batch)
             else:
                 self._update_exact(x, d, batch)
@@ -481,7 +485,9 @@ class CoreTile:
     @property
     def _true_weights(self) -> Floats:
         """The weights that pulses and maintenance act on, apart from write noise."""
-        return self._arrays["persistent_weights" if self._has_write_noise else "weights"]
+        return self._arrays[
+            "persistent_weights" if self._has_write_noise else "weights"
+        ]
 
     @property
     def _bounds(self) -> tuple[Floats, Floats]:
@@ -742,7 +748,9 @@ class CoreTile:
         # The small part keeps float32 rounding of a device without spread from counting.
         tolerance = 2.0 * abs(device.dw_min_dtod) + 1e-5
         if abs(mean - device.dw_min) > tolerance * device.dw_min and mean > 0.0:
-            self._granularity = mean * float(device.weight_granularity() / device.dw_min)
+            self._granularity = mean * float(
+                device.weight_granularity() / device.dw_min
+            )
             self._dw_min = mean
 
     # ---- state -----------------------------------------------------------------------
@@ -786,10 +794,10 @@ class CoreTile:
             _check_count(count, name, 2**64)
         for name in ("learning_rate", "drift_time", "dw_min", "granularity"):
             value = meta[name]
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise StateError(f"{name} must be a number, got {value!r}")
-            if not math.isfinite(value):
-                raise StateError(f"{name} must be finite, got {value!r}")
+            try:
+                real_number(value, name)
+            except (TypeError, ValueError) as error:
+                raise StateError(str(error)) from None
         if meta["granularity"] <= 0.0:
             raise StateError(f"granularity must be above 0, got {meta['granularity']}")
         planes = self._plane_shapes()
@@ -820,7 +828,7 @@ class CoreTile:
         self.check_state(meta, arrays)
         with self.lock:
             self._arrays = {
-                name: np.array(arrays[name], order="C") for name in self._arrays
+                name: np.array(arrays[name], order="C") for name in self._plane_shapes()
             }
             self._key = (meta["key"][0], meta["key"][1])
             self._counters = {name: meta["counters"][name] for name in _COUNTERS}
@@ -829,6 +837,32 @@ class CoreTile:
             self._dw_min = float(meta["dw_min"])
             self._granularity = float(meta["granularity"])
             self._backend = self.backend_class(self.out_size, self.in_size, self._key)
+
+    @classmethod
+    def from_state(
+        cls,
+        out_size: int,
+        in_size: int,
+        config: Any,
+        meta: Any,
+        arrays: Mapping[str, np.ndarray],
+    ) -> CoreTile:
+        """Build the tile that `state` described, without drawing anything.
+
+        Raises
+        ------
+        StateError
+            If the state does not fit a tile of this size and configuration.
+        """
+        tile = cls.__new__(cls)
+        tile.out_size = size(out_size, "out_size")
+        tile.in_size = size(in_size, "in_size")
+        tile.config = config
+        tile.lock = threading.RLock()
+        tile._key = (0, 0)
+        tile._bind()
+        tile.set_state(meta, arrays)
+        return tile
 
     def __getstate__(self) -> dict[str, Any]:
         meta, arrays = self.state()
@@ -841,14 +875,7 @@ class CoreTile:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.out_size = state["out_size"]
-        self.in_size = state["in_size"]
-        self.config = state["config"]
-        self.lock = threading.RLock()
-        self._key = (state["meta"]["key"][0], state["meta"]["key"][1])
-        self._bind()
-        self._arrays = dict.fromkeys(self._plane_shapes())
-        self.set_state(state["meta"], state["arrays"])
+        self.__dict__.update(self.from_state(**state).__dict__)
 
     def __copy__(self) -> CoreTile:
         return copy.deepcopy(self)
@@ -866,11 +893,7 @@ class CoreTile:
         return self.get_brief_info()
 
     def __str__(self) -> str:
-        lines = [self.get_brief_info()]
-        for part in ("forward", "backward", "update", "device"):
-            if hasattr(self.config, part):
-                text = str(getattr(self.config, part)).replace("\n", "\n    ")
-                lines.append(f"  {part}: {text}")
+        lines = [self.get_brief_info(), *parameters_in_use(self.config)]
         lines.append(f"  learning_rate: {self._learning_rate:g}")
         if self._pulsed_device:
             lines.append(f"  weight_granularity: {self._granularity:g}")
@@ -882,13 +905,6 @@ class CpuTile(CoreTile):
 
     backend_class = _cpu.CpuBackend
     backend_name = "cpu"
-
-
-def _size(value: Any, name: str) -> int:
-    size = whole_number(value, name)
-    if size < 1:
-        raise ValueError(f"{name} must be at least 1, got {value!r}")
-    return size
 
 
 def _check_out(out: Any, shape: tuple[int, ...]) -> None:

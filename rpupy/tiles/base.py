@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from rpupy import registry
 from rpupy.errors import BackendUnavailableError, ConfigError, StateError
 from rpupy.parameters.base import RPUConfigBase, from_dict, frozen_copy, to_dict
+from rpupy.parameters.in_use import parameters_in_use
 from rpupy.rpu_base import cuda
-from rpupy.rpu_base._common import Floats, whole_number
+from rpupy.rpu_base._common import Floats, size, whole_number
 
 from . import state
 from .periphery import flag
@@ -25,7 +26,6 @@ from .seeding import (
     seed_sequence,
     seed_to_dict,
 )
-from .text import parameters_in_use
 
 __all__ = ["Tile", "load"]
 
@@ -105,8 +105,8 @@ class Tile(Programming):
         *,
         rng: Any = None,
     ) -> None:
-        self.out_size = _size(out_size, "out_size")
-        self.in_size = _size(in_size, "in_size")
+        self.out_size = size(out_size, "out_size")
+        self.in_size = size(in_size, "in_size")
         self.rpu_config = self._own_config(rpu_config)
         self._place_bias(flag(bias, "bias"))
         self.in_trans = flag(in_trans, "in_trans")
@@ -762,17 +762,13 @@ class Tile(Programming):
                 raise StateError(f"no array is called {name}")
             core_arrays[name[len(_CORE) :]] = array
         core_class: Any = registry.core_class(self.tile_kind, "cpu")
-        core = core_class.__new__(core_class)
-        core.__setstate__(
-            {
-                "out_size": self.out_size,
-                "in_size": self._x_size,
-                "config": self.rpu_config,
-                "meta": state["plain"]["core"],
-                "arrays": core_arrays,
-            }
+        self.tile = core_class.from_state(
+            self.out_size,
+            self._x_size,
+            self.rpu_config,
+            state["plain"]["core"],
+            core_arrays,
         )
-        self.tile = core
         copies = {k: None if a is None else a.copy() for k, a in own.items()}
         self._hold(copies["mapping_scales"], copies["bias"])
         self._reference = copies["reference_combined_weights"]
@@ -867,13 +863,6 @@ def _kind_of(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return type(value).__name__
-
-
-def _size(value: Any, name: str) -> int:
-    size = whole_number(value, name)
-    if size < 1:
-        raise ValueError(f"{name} must be at least 1, got {value!r}")
-    return size
 
 
 def _check_plain(tile: Any) -> None:

@@ -362,11 +362,12 @@ class Periphery:
 
     def _finish_forward(self, y: Floats) -> Floats:
         """Apply scales and bias to the outputs of the array, in place."""
-        with _quiet():
-            if self._scales is not None:
-                y *= self._along_outputs(self._scales, y.ndim)
-            if self._bias is not None:
-                y += self._along_outputs(self._bias, y.ndim)
+        # Overflow warns as it does everywhere in NumPy: to be silent takes errstate
+        # longer than both operations together.
+        if self._scales is not None:
+            y *= self._along_outputs(self._scales, y.ndim)
+        if self._bias is not None:
+            y += self._along_outputs(self._bias, y.ndim)
         return y
 
     def _scaled_errors(
@@ -377,8 +378,7 @@ class Periphery:
         if not d.ndim or d.shape[0 if self.out_trans else -1] != self.out_size:
             # It must not be broadcast. The core refuses the shape and says why.
             return d
-        with _quiet():
-            scaled: Floats = operation(d, self._along_outputs(scales, d.ndim))
+        scaled: Floats = operation(d, self._along_outputs(scales, d.ndim))
         return scaled
 
 

@@ -75,7 +75,9 @@ def copy_tree(target: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def distributions(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Path, Path]]:
     """Build an sdist from a copy of the tree, and a wheel from the sdist alone."""
     folder = tmp_path_factory.mktemp("dist")
     tree = copy_tree(folder / "tree")
@@ -87,7 +89,15 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pa
     sdist = folder / name
     pip = (sys.executable, "-m", "pip")
     run(
-        *(*pip, "wheel", "--no-build-isolation", "--no-deps", "--no-index", "-w", folder),
+        *(
+            *pip,
+            "wheel",
+            "--no-build-isolation",
+            "--no-deps",
+            "--no-index",
+            "-w",
+            folder,
+        ),
         sdist,
         folder=folder,
     )
@@ -108,7 +118,9 @@ def test_sdist_holds_all_sources(distributions: tuple[Path, Path]) -> None:
     assert not [name for name in names if name.endswith((".so", ".o", ".pyc"))]
 
 
-def test_wheel_holds_the_package_and_no_sources(distributions: tuple[Path, Path]) -> None:
+def test_wheel_holds_the_package_and_no_sources(
+    distributions: tuple[Path, Path],
+) -> None:
     with zipfile.ZipFile(distributions[1]) as archive:
         names = set(archive.namelist())
     assert not [name for name in names if name.endswith(SOURCES)]
@@ -138,7 +150,9 @@ def test_wheel_works_in_an_empty_environment(
     origins = [importlib.util.find_spec(name).origin for name in ("numpy", "attrs")]
     found = {str(Path(origin).parents[1]) for origin in origins}
     folder = run(
-        python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))",
+        python,
+        "-c",
+        "import sysconfig; print(sysconfig.get_path('purelib'))",
         folder=tmp_path,
     )
     Path(folder.strip(), "dependencies.pth").write_text("\n".join(found) + "\n")
@@ -217,13 +231,17 @@ def test_the_guide_to_a_new_device_is_right(built_tree: Path) -> None:
         '#include "soft_bounds.h"\n',
         '#include "parabolic_step.h"\n#include "soft_bounds.h"\n',
     )
-    listed = listed.replace("  X(SoftBounds)\n", "  X(SoftBounds) \\\n  X(ParabolicStep)\n")
+    listed = listed.replace(
+        "  X(SoftBounds)\n", "  X(SoftBounds) \\\n  X(ParabolicStep)\n"
+    )
     assert listed.count("ParabolicStep") == listed.count("parabolic_step.h") == 1
     path.write_text(listed)
     build_in_place(built_tree)
     (built_tree / "parabolic_step.py").write_text(script)
     test = blocks["tests/test_devices/test_parabolic_step.py"]
-    run_code(test + "\n\ntest_the_step_falls_with_the_square_of_the_weight()", built_tree)
+    run_code(
+        test + "\n\ntest_the_step_falls_with_the_square_of_the_weight()", built_tree
+    )
     # The guide quotes what a name that does not match is answered with.
     code = script.replace("curvature_dtod", "curvature_spread") + (
         "\n\nfrom rpupy.configs import SingleRPUConfig\n"

@@ -38,7 +38,9 @@ def test_import_loads_no_extras(tmp_path: Path) -> None:
 
 
 def test_import_is_silent(tmp_path: Path) -> None:
-    done = run_python("import rpupy, rpupy.tiles, rpupy.testing", tmp_path, "-W", "error")
+    done = run_python(
+        "import rpupy, rpupy.tiles, rpupy.testing", tmp_path, "-W", "error"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -49,7 +49,8 @@ def test_an_instruction_set_keeps_to_its_namespace(library: Path) -> None:
     foreign = [
         name
         for _, name in found
-        if not name.startswith((space, f"void {space}")) and not name.startswith("DW.ref.")
+        if not name.startswith((space, f"void {space}"))
+        and not name.startswith("DW.ref.")
     ]
     assert foreign == []
 

@@ -29,7 +29,9 @@ def stub_entries(body: list[ast.stmt]) -> Entries:
             entries[node.name] = "property" if is_property else stub_parameters(node)
         elif isinstance(node, ast.ClassDef):
             entries[node.name] = stub_entries(node.body)
-    return {k: v for k, v in entries.items() if not k.startswith("_") or k == "__init__"}
+    return {
+        k: v for k, v in entries.items() if not k.startswith("_") or k == "__init__"
+    }
 
 
 def stub_parameters(function: ast.FunctionDef) -> list[tuple[str, str]]:
@@ -73,9 +75,7 @@ def class_entries(cls: type) -> Entries:
     entries: Entries = {}
     for name, value in vars(cls).items():
         if name not in GENERATED:
-            entries[name] = (
-                parameters(value) if callable(value) else "property"
-            )
+            entries[name] = parameters(value) if callable(value) else "property"
     return entries
 
 

@@ -133,7 +133,10 @@ def test_a_product_is_one_ascending_chain_of_fma(shape, isa):
     weights, x, d = wild(shape, 1), wild((5, shape[1]), 2), wild((5, shape[0]), 3)
     perfect = _common.perfect_io()
     expected = chain(x, weights)
-    assert (expected != (x @ weights.T)).any() or shape[1] < 3, "too easy a case"
+    if shape[1] > 2:
+        assert (expected != chain(x[:, ::-1], weights[:, ::-1])).any(), (
+            "too easy a case"
+        )
     np.testing.assert_array_equal(product(isa, weights, x, perfect), expected)
     np.testing.assert_array_equal(
         product(isa, weights, d, perfect, backward=True),

@@ -1,8 +1,10 @@
-"""Worked numbers of the devices: single pulses, hidden parameters, maintenance, spreads.
+"""Worked numbers of the devices: pulses, hidden parameters, maintenance, spreads.
 
 Statistical tests fail without a reason at most once in a million times each; with the
 sample sizes here they see deviations of 1 to 2 % of a standard deviation.
 """
+
+import os
 
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ from rpupy.testing.statistics import (
     assert_variance,
 )
 
+SEED = int(os.environ.get("RPUPY_TEST_SEED", "20240229"))
 NO_SPREAD = {
     "dw_min_dtod": 0.0,
     "dw_min_std": 0.0,
@@ -51,7 +54,7 @@ def make_tile(device, shape=(1, 1), seed=1, **options):
         "update_bl_management": False,
     } | options
     config = SingleRPUConfig(device=device, update=UpdateParameters(**options))
-    tile = CpuTile(*shape, frozen_copy(config), np.random.SeedSequence(seed))
+    tile = CpuTile(*shape, frozen_copy(config), np.random.SeedSequence([SEED, seed]))
     tile.set_learning_rate(1e3)
     return tile
 
@@ -507,7 +510,7 @@ def test_spread_of_slopes():
         (up, folded(0.1, 0.3), (0.2525, 0.1903)),
         (down, folded(0.2, 0.4), (0.3578, 0.2677)),
     ):
-        np.testing.assert_allclose((mean, std), numbers, rtol=1e-3)
+        np.testing.assert_allclose((mean, std), numbers, rtol=2e-3)
         assert_mean(gamma, mean, std)
         assert_variance(gamma, std**2, kurtosis=4)
     h = spread_of(
@@ -646,11 +649,7 @@ def test_diffusion_and_its_bounds():
 
 
 def test_reset_spreads_and_probability():
-    device = (
-        plain(ConstantStepDevice, reset=0.1)
-        if False
-        else ConstantStepDevice(**(NO_SPREAD | {"reset_std": 0.05}), reset=0.1)
-    )
+    device = ConstantStepDevice(**NO_SPREAD | {"reset": 0.1, "reset_std": 0.05})
     tile = make_tile(device, (300, 300))
     tile.set_weights(np.full((300, 300), 0.5))
     tile.reset_columns(0, -1, 0.3)

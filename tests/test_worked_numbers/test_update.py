@@ -4,6 +4,8 @@ Statistical tests fail without a reason at most once in a million times each, an
 their docstring what they would notice.
 """
 
+import os
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -19,6 +21,7 @@ from rpupy.rpu_base.core import CpuTile
 from rpupy.testing.reference import pulse_train_scales
 from rpupy.testing.statistics import assert_mean, assert_variance
 
+SEED = int(os.environ.get("RPUPY_TEST_SEED", "20240229"))
 X = np.array([0.8, -0.4, 0.1, 0.0], dtype=np.float32)
 D = np.array([0.5, -0.25, 0.05], dtype=np.float32)
 BOTH_OFF = {"update_management": False, "update_bl_management": False}
@@ -41,7 +44,7 @@ def make_tile(shape, *, seed=1, rate=0.01, device=None, **options):
         device=ConstantStepDevice(**(fields | (device or {}))),
         update=UpdateParameters(**options),
     )
-    tile = CpuTile(*shape, frozen_copy(config), np.random.SeedSequence(seed))
+    tile = CpuTile(*shape, frozen_copy(config), np.random.SeedSequence([SEED, seed]))
     tile.set_weights(np.zeros(shape))
     tile.set_learning_rate(rate)
     return tile
