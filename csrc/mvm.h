@@ -34,6 +34,12 @@ RPUPY_HD F to_grid(F value, float step, F shift) {
   return round_even(value / step + shift) * step;
 }
 
+// The largest power of two that is not above a, within 2^-126 ... 2^126: both it and its inverse are normal numbers.
+RPUPY_HD float power_of_two_below(float a) {
+  const uint32_t exponent = bits_of(a) & 0x7f800000u;
+  return float_of_bits(exponent < 0x00800000u ? 0x00800000u : (exponent > 0x7e800000u ? 0x7e800000u : exponent));
+}
+
 // How one vector enters and leaves the array.
 struct VectorScale {
   float input;    // c: factor before the converter

@@ -5,10 +5,7 @@
 #include "../kernel_table.h"
 #include "../mvm.h"
 #include "../pulse.h"
-
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include "environment.h"
 
 namespace rpupy {
 
@@ -104,6 +101,22 @@ int max_threads() {
 #else
   return 1;
 #endif
+}
+
+uint64_t enter_default_environment() {
+  const uint64_t saved = environment_word();
+  set_environment_word(kDefaultEnvironment);
+  return saved;
+}
+
+void restore_environment(uint64_t saved) { set_environment_word(saved); }
+
+float to_float32(double value) {
+  const DefaultFloatingPoint environment;
+  // Volatile, so that the conversion cannot move out of the environment.
+  volatile double wide = value;
+  volatile float narrow = static_cast<float>(wide);
+  return narrow;
 }
 
 }  // namespace rpupy

@@ -151,12 +151,17 @@ struct Pass {
     }
   }
 
-  // Euclidean norm of a prepared input, as 16 chains that are added pairwise.
+  // Euclidean norm of a prepared input, as 16 chains that are added pairwise. A power of two, which changes no bit, keeps
+  // the squares of very large and very small inputs within range.
   float norm(const float* prepared) const {
+    f32v largest = {};
+    for (int64_t j = 0; j < input_stride; j += kLanes) largest = maximum(largest, magnitude(load(prepared + j)));
+    const float power = power_of_two_below(largest_lane(largest));
+    const float factor = 1.0f / power;
     f32v sums[16 / kLanes] = {};
     for (int64_t j = 0; j < input_stride; j += 16) {
       for (int part = 0; part < 16 / kLanes; ++part) {
-        const f32v v = load(prepared + j + part * kLanes);
+        const f32v v = load(prepared + j + part * kLanes) * factor;
         sums[part] = fma(v, v, sums[part]);
       }
     }
@@ -165,7 +170,7 @@ struct Pass {
     for (int width = 8; width > 0; width /= 2) {
       for (int l = 0; l < width; ++l) s[l] += s[l + width];
     }
-    return square_root(s[0]);
+    return square_root(s[0]) * power;
   }
 
   // y[slot, from ... to) = product of the prepared vectors.
@@ -238,19 +243,21 @@ static void run_chunk(const Pass& pass, int64_t first, int64_t count, int64_t fr
   int64_t active = 0;
   for (int64_t v = 0; v < count; ++v) {
     s.ranges[v] = input_range(pass.input(first + v), pass.inputs);
-    if (io.is_perfect == 0.0f && !s.ranges[v].finite) {
-      pass.fill(first + v, from, to, __builtin_nanf(""));
-    } else {
+    if (s.ranges[v].finite) {
       s.active[active++] = static_cast<int32_t>(v);
+    } else {
+      pass.fill(first + v, from, to, __builtin_nanf(""));
     }
   }
   if (io.is_perfect != 0.0f) {
-    for (int64_t v = 0; v < count; ++v) {
-      __builtin_memcpy(s.prepared + v * pass.input_stride, pass.input(first + v), pass.inputs * sizeof(float));
+    for (int64_t a = 0; a < active; ++a) {
+      float* prepared = s.prepared + a * pass.input_stride;
+      __builtin_memcpy(prepared, pass.input(first + s.active[a]), pass.inputs * sizeof(float));
     }
-    pass.multiply(count, s.prepared, s.y, from, to, s.panel);
-    for (int64_t v = 0; v < count; ++v) {
-      for (int64_t i = from; i < to; ++i) pass.output(first + v)[i] = s.y[v * pass.output_stride + i] * io.out_scale;
+    pass.multiply(active, s.prepared, s.y, from, to, s.panel);
+    for (int64_t a = 0; a < active; ++a) {
+      float* out = pass.output(first + s.active[a]);
+      for (int64_t i = from; i < to; ++i) out[i] = s.y[a * pass.output_stride + i] * io.out_scale;
     }
     return;
   }

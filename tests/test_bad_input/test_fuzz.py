@@ -5,10 +5,8 @@ from bad_input_tools import IN, OUT, TILES, fingerprint, made
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-#: Few by default: a quarter of what the profile asks for.
-EXAMPLES = max(10, settings().max_examples // 4)
-few = settings(
-    max_examples=EXAMPLES,
+#: As many examples as the profile asks for.
+patient = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -110,7 +108,7 @@ def within_bounds(tile):
     )
 
 
-@few
+@patient
 @given(st.sampled_from(sorted(TILES)), st.lists(call, min_size=1, max_size=8))
 def test_random_calls(kind, sequence):
     tile = made(kind)
@@ -124,7 +122,7 @@ def test_random_calls(kind, sequence):
         assert within_bounds(tile), (name, arguments)
 
 
-@few
+@patient
 @given(
     st.sampled_from(["constant", "soft", "ideal"]),
     st.lists(call, min_size=1, max_size=6),
