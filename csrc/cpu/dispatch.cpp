@@ -48,8 +48,7 @@ const Candidate kCandidates[] = {
     {&baseline::table, always},
 };
 
-#define RPUPY_PULSED_INFO(Device) \
-  {Device::kName, Device::Params::names(), Device::Own<float>::names(), true},
+#define RPUPY_PULSED_INFO(Device) {Device::kName, Device::Params::names(), Device::Own<float>::names(), true},
 #define RPUPY_EXACT_INFO(Device) {Device::kName, Device::Params::names(), "", false},
 const DeviceInfo kDevices[] = {RPUPY_PULSED_DEVICES(RPUPY_PULSED_INFO) RPUPY_EXACT_DEVICES(RPUPY_EXACT_INFO)};
 constexpr int kDeviceCount = sizeof(kDevices) / sizeof(kDevices[0]);
@@ -75,9 +74,7 @@ const KernelTable* kernel_table(const char* isa) {
   return nullptr;
 }
 
-const DeviceInfo* device_info(int number) {
-  return number >= 0 && number < kDeviceCount ? &kDevices[number] : nullptr;
-}
+const DeviceInfo* device_info(int number) { return number >= 0 && number < kDeviceCount ? &kDevices[number] : nullptr; }
 
 const Names& names() {
   static const Names all = {PulsedParams::names(), PulsedCell<float>::names(), UpkeepCell<float>::names(),
@@ -86,8 +83,8 @@ const Names& names() {
 }
 
 float exact_decay_factor(int number, const float* own, float alpha) {
-#define RPUPY_FACTOR(Device)                                  \
-  if (same(kDevices[number].name, Device::kName)) {           \
+#define RPUPY_FACTOR(Device)                                                           \
+  if (same(kDevices[number].name, Device::kName)) {                                    \
     return Device::decay_factor(*reinterpret_cast<const Device::Params*>(own), alpha); \
   }
   RPUPY_EXACT_DEVICES(RPUPY_FACTOR)
