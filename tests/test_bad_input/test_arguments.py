@@ -322,6 +322,15 @@ def test_scales_that_are_not_positive_are_refused(kind, value):
         tile.set_mapping_scales(value)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("omega", [1e-44, 1e-46, 1e-300])
+def test_omegas_that_make_scales_overflow_are_refused(kind, omega):
+    tile = made(kind)
+    message = "weight_scaling_omega must not be so small"
+    with unchanged(tile), pytest.raises(ValueError, match=message):
+        tile.remap_weights(omega)
+
+
 @pytest.mark.parametrize("kind", ["constant", "soft", "linear"])
 def test_hidden_parameters_must_have_the_right_names(kind):
     tile = made(kind)

@@ -89,7 +89,8 @@ METHODS = {
     "reset": (real,),
     "clip_weights": (real,),
     "set_hidden_parameters": (st.dictionaries(st.text(max_size=3), real, max_size=2),),
-    "spawn": (mostly(st.integers(-2, 2)),),
+    # 10**39 tiles would be built, which takes a while.
+    "spawn": (mostly(st.integers(-2, 2)).filter(lambda n: n != 10**39),),
 }
 call = st.sampled_from(sorted(METHODS)).flatmap(
     lambda name: st.tuples(st.just(name), st.tuples(*METHODS[name]))
