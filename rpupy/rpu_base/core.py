@@ -43,6 +43,8 @@ _UNBOUNDED = ("weights", "drift_start", "drift_previous")
 _MAX_TRAIN_WORDS = 8192
 _MAX_CROSSPOINTS = 2**32
 _MAX_BATCH = 2**31
+#: Rates up to this are 0 in float32.
+_ZERO_RATE = 2.0**-150
 _NO_BOUND = (
     np.array(-np.inf, dtype=np.float32),
     np.array(np.inf, dtype=np.float32),
@@ -415,7 +417,7 @@ class CoreTile:
             batch = x.size // self.in_size
             if batch >= _MAX_BATCH:
                 raise ValueError(f"x_input must have below 2**31 vectors, got {batch}")
-            if batch == 0 or self._learning_rate == 0.0:
+            if batch == 0 or abs(self._learning_rate) <= _ZERO_RATE:
                 return
             if (
                 self._pulsed_device
