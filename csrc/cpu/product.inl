@@ -6,9 +6,9 @@
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
-constexpr int64_t kGroup = 64;   // lines that share 16 blocks of random words
-constexpr int64_t kChunk = 132;  // vectors that a thread takes through the array together, at most
-constexpr int kMaxRounds = 32;   // reductions double: more than max_bm_factor can ask for
+constexpr int64_t kGroup = 64;  // lines that share 16 blocks of random words
+constexpr int64_t kChunk = 72;  // vectors that a thread takes through the array together: they fit an L2 cache
+constexpr int kMaxRounds = 32;  // reductions double: more than max_bm_factor can ask for
 
 struct InputRange {
   float abs_max;
