@@ -61,7 +61,7 @@ RPUPY_HD F exponential(F a) {
   return float_of_bits(bits_of(y) + shift);
 }
 
-// base^power for a positive normal base. The error grows with the size of the exponent: about (2 + |power ln base|) ulp.
+// base^power for a positive normal base. The error grows with the size of the exponent: at most (2 + 2 |power ln base|) ulp.
 template <class F>
 RPUPY_HD F power_of(F base, F power) {
   return exponential(power * logarithm(base));

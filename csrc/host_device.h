@@ -84,6 +84,8 @@ RPUPY_HD uint32_t count_bits(uint32_t u) {
   return static_cast<uint32_t>(__builtin_popcount(u));
 #endif
 }
+// ~0 << n, which is 0 from n = 32 on.
+RPUPY_HD uint32_t shift_left_all_ones(uint32_t n) { return n < 32 ? 0xffffffffu << n : 0u; }
 
 }  // namespace RPUPY_ISA_NAME
 }  // namespace rpupy
