@@ -9,8 +9,10 @@
 
 #if defined(__CUDACC__)
 #define RPUPY_HD __host__ __device__ __forceinline__
+#define RPUPY_UNROLL _Pragma("unroll")
 #else
 #define RPUPY_HD inline __attribute__((always_inline))
+#define RPUPY_UNROLL _Pragma("GCC unroll 16")
 #endif
 
 // Code seen by an ISA unit lives in a namespace of that ISA: otherwise the linker may keep the

@@ -16,11 +16,11 @@ struct InputRange {
 
 static InputRange input_range(const float* x, int64_t n) {
   f32v abs_max = {}, max = f32v{} - __builtin_inff();
-  u32v exponents = {};
+  u32v flaws = {};
   const auto take = [&](f32v v) {
     abs_max = maximum(abs_max, magnitude(v));
     max = maximum(max, v);
-    exponents = exponents | (u32v)(((bits_of(v) & 0x7fffffffu) + 0x00800000u) & 0x80000000u);
+    flaws = flaws | not_finite(v);
   };
   int64_t j = 0;
   for (; j + kLanes <= n; j += kLanes) take(load(x + j));
@@ -29,7 +29,7 @@ static InputRange input_range(const float* x, int64_t n) {
     // Lanes behind the end repeat the first entry: they can change neither maximum.
     take(select(first_lanes(left), load_part(x + j, left), f32v{} + x[0]));
   }
-  return {largest_lane(abs_max), largest_lane(max), !any(not_zero(exponents))};
+  return {largest_lane(abs_max), largest_lane(max), !any(not_zero(flaws))};
 }
 
 static bool all_finite(const float* x, int64_t n) {
