@@ -38,11 +38,19 @@ if X86:
     avx512 = [f"-mavx512{part}" for part in ("f", "bw", "dq", "vl", "vpopcntdq")]
     ISA_FLAGS |= {"avx2": avx2, "avx512": [*avx2, *avx512, "-mprefer-vector-width=512"]}
 
+NUMPY_API = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
+
 # distutils compares sources only; a changed header has to rebuild all that includes it.
 HEADERS = sorted(
     str(path.relative_to(ROOT))
     for kind in ("h", "inl")
     for path in ROOT.glob(f"csrc/**/*.{kind}")
+)
+
+CUDA_SOURCES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.cu", "*.h", "host/*")
+    for path in ROOT.glob(f"cuda/{pattern}")
 )
 
 
@@ -79,6 +87,20 @@ class BuildExt(build_ext):
         super().run()
 
 
+def host_compiled_cuda() -> Extension:
+    """Return the CUDA kernels as a host module, with which tests run them without a GPU."""
+    return Extension(
+        "rpupy.rpu_base._cuda_host",
+        ["rpupy/rpu_base/_cuda_host.pyx", "cuda/host/kernels.cpp"],
+        include_dirs=["cuda", "csrc", numpy.get_include()],
+        define_macros=[*NUMPY_API, ("RPUPY_CUDA_ON_HOST", None)],
+        depends=[*HEADERS, *CUDA_SOURCES, "rpupy/rpu_base/_cuda.pyx"],
+        extra_compile_args=[*COMMON, *EXTRA],
+        extra_link_args=EXTRA,
+        language="c++",
+    )
+
+
 def modules() -> list[Extension]:
     """List the Cython modules."""
     cpu = Extension(
@@ -87,13 +109,16 @@ def modules() -> list[Extension]:
         # Dispatch first: a static library is searched for what those before it still lack.
         libraries=[name for name, _ in reversed(LIBRARIES)],
         include_dirs=["csrc", numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        define_macros=NUMPY_API,
         depends=HEADERS,
         extra_compile_args=[*COMMON, *OPENMP, *EXTRA],
         extra_link_args=[*OPENMP, *EXTRA],
         language="c++",
     )
-    return cythonize([cpu], build_dir="build/cython")
+    wanted = [cpu]
+    if os.environ.get("RPUPY_CUDA_HOST", "1") != "0":
+        wanted.append(host_compiled_cuda())
+    return cythonize(wanted, build_dir="build/cython")
 
 
 setup(

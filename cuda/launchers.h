@@ -14,6 +14,7 @@ namespace cuda {
 // By device number, in the order of device_list.h. Planes of one number are computed here, on the host.
 Status populate(const Place& place, int number, const PopulateArgs& args);
 
+using UpkeepLauncher = Status (*)(const Place& place, const UpkeepArgs& args);
 Status set_uniform(const Place& place, const UpkeepArgs& args);
 Status clip(const Place& place, const UpkeepArgs& args);
 Status decay(const Place& place, const UpkeepArgs& args);
@@ -23,6 +24,8 @@ Status drift(const Place& place, const UpkeepArgs& args);
 Status redraw_apparent(const Place& place, const UpkeepArgs& args);
 
 Status update_exact(const Place& place, const UpdateArgs& args);
+// Words of the longest train that the parameters allow.
+int64_t longest_train(const UpdateArgs& args);
 size_t update_pulsed_scratch(const UpdateArgs& args);
 Status update_pulsed(const Place& place, int number, const UpdateArgs& args, void* scratch);
 

@@ -17,6 +17,10 @@ constexpr int kTileColumns = 32;
 constexpr int kSlice = 128;                      // words of each line that are staged at a time
 constexpr int64_t kMostWordBytes = 256LL << 20;  // of one launch; only very long trains ask for more
 
+int64_t longest_train(const UpdateArgs& args) {
+  return longest_train(*reinterpret_cast<const UpdateParams*>(args.update), magnitude(args.lr), args.granularity);
+}
+
 // The mini-batch as words: vector after vector, each with room for the longest train that its parameters allow.
 struct WordLayout {
   int64_t in_size, out_size;
@@ -26,8 +30,7 @@ struct WordLayout {
   explicit WordLayout(const UpdateArgs& args)
       : in_size(args.tile.in_size),
         out_size(args.tile.out_size),
-        per_vector(longest_train(*reinterpret_cast<const UpdateParams*>(args.update), magnitude(args.lr),
-                                 args.granularity)) {
+        per_vector(longest_train(args)) {
     const int64_t bytes = per_vector * (in_size + out_size) * static_cast<int64_t>(sizeof(uint32_t));
     const int64_t most = bytes > 0 && kMostWordBytes / bytes > 1 ? kMostWordBytes / bytes : 1;
     vectors = args.batch < most ? args.batch : most;
