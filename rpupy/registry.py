@@ -17,6 +17,7 @@ from rpupy.rpu_base import cuda
 __all__ = [
     "available_backends",
     "core_class",
+    "counterpart",
     "kernel_name",
     "register_device",
     "tile_class",
@@ -30,13 +31,25 @@ _TILES = {
     "floating_point": "rpupy.tiles.floating_point:FloatingPointTile",
 }
 
+#: The same class with its array elsewhere: kind of tile and backend -> class.
+_COUNTERPARTS = {
+    ("analog", "cuda"): "rpupy.tiles.cuda:CudaAnalogTile",
+    ("floating_point", "cuda"): "rpupy.tiles.cuda:CudaFloatingPointTile",
+    ("analog", "cuda_host"): "rpupy.tiles.cuda:CudaHostAnalogTile",
+    ("floating_point", "cuda_host"): "rpupy.tiles.cuda:CudaHostFloatingPointTile",
+}
+
 #: Kind of tile and backend -> class that owns the arrays.
 _CORES = {
     ("analog", "cpu"): "rpupy.rpu_base.core:CpuTile",
     ("floating_point", "cpu"): "rpupy.rpu_base.core:CpuTile",
+    ("analog", "cuda"): "rpupy.rpu_base.device:CudaTile",
+    ("floating_point", "cuda"): "rpupy.rpu_base.device:CudaTile",
+    ("analog", "cuda_host"): "rpupy.rpu_base.device:CudaHostTile",
+    ("floating_point", "cuda_host"): "rpupy.rpu_base.device:CudaHostTile",
 }
 
-_BACKENDS = ("cpu", "cuda")
+_BACKENDS = ("cpu", "cuda", "cuda_host")
 
 
 def tile_class(config: RPUConfigBase) -> type[Any]:
@@ -85,7 +98,8 @@ def core_class(kind: str, backend: str) -> type[Any]:
     kind : str
         Kind of tile: the `tile_kind` of a configuration.
     backend : str
-        ``"cpu"`` or ``"cuda"``.
+        ``"cpu"``, ``"cuda"``, or ``"cuda_host"``: the CUDA kernels compiled for the
+        host, for tests.
 
     Returns
     -------
@@ -99,6 +113,39 @@ def core_class(kind: str, backend: str) -> type[Any]:
     BackendUnavailableError
         If the backend cannot be used here; the message says why.
     """
+    _check_backend(kind, backend)
+    if (kind, backend) not in _CORES:
+        raise BackendUnavailableError(f"there are no {kind} tiles for {backend}")
+    return _imported(_CORES[kind, backend])
+
+
+def counterpart(kind: str, backend: str) -> type[Any]:
+    """Find the class of tiles of a kind whose array is elsewhere.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of tile: the `tile_kind` of a configuration.
+    backend : str
+        As in `core_class`.
+
+    Returns
+    -------
+    type
+        Such as `rpupy.tiles.CudaAnalogTile`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind or backend.
+    BackendUnavailableError
+        If the backend cannot be used here; the message says why.
+    """
+    _check_backend(kind, backend)
+    return _imported(_TILES[kind] if backend == "cpu" else _COUNTERPARTS[kind, backend])
+
+
+def _check_backend(kind: str, backend: str) -> None:
     if kind not in _TILES:
         raise ValueError(f"kind must be one of {_listed(_TILES)}, got {kind!r}")
     if backend not in _BACKENDS:
@@ -109,9 +156,10 @@ def core_class(kind: str, backend: str) -> type[Any]:
         raise BackendUnavailableError(
             f"CUDA is not available: {cuda.why_unavailable()}"
         )
-    if (kind, backend) not in _CORES:
-        raise BackendUnavailableError(f"there are no {kind} tiles for {backend}")
-    return _imported(_CORES[kind, backend])
+    if backend == "cuda_host" and not cuda.is_host_compiled():
+        raise BackendUnavailableError(
+            "the CUDA kernels were not compiled for the host: RPUPY_CUDA_HOST=0"
+        )
 
 
 def available_backends() -> tuple[str, ...]:
@@ -122,7 +170,7 @@ def available_backends() -> tuple[str, ...]:
     tuple of str
         ``"cpu"``, and ``"cuda"`` if there is a GPU that rpupy was built for.
     """
-    return _BACKENDS if cuda.is_available() else ("cpu",)
+    return ("cpu", "cuda") if cuda.is_available() else ("cpu",)
 
 
 def kernel_name(device: Any) -> str:

@@ -165,8 +165,3 @@ class CudaHostTile(DeviceTile):
     backend_name = "cuda_host"
     module = "rpupy.rpu_base._cuda_host"
 
-
-def numpy_of(array: Any) -> np.ndarray:
-    """Return a NumPy copy of an array of a tile, wherever it is."""
-    copied: np.ndarray = np.array(array) if isinstance(array, np.ndarray) else array.numpy()
-    return copied
