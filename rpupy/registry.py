@@ -49,7 +49,9 @@ _CORES = {
     ("floating_point", "cuda_host"): "rpupy.rpu_base.device:CudaHostTile",
 }
 
-_BACKENDS = ("cpu", "cuda", "cuda_host")
+_BACKENDS = ("cpu", "cuda")
+#: The CUDA kernels compiled for the host: for tests, and in no list that users see.
+_HOST = "cuda_host"
 
 
 def tile_class(config: RPUConfigBase) -> type[Any]:
@@ -148,7 +150,7 @@ def counterpart(kind: str, backend: str) -> type[Any]:
 def _check_backend(kind: str, backend: str) -> None:
     if kind not in _TILES:
         raise ValueError(f"kind must be one of {_listed(_TILES)}, got {kind!r}")
-    if backend not in _BACKENDS:
+    if backend not in (*_BACKENDS, _HOST):
         raise ValueError(
             f"backend must be one of {_listed(_BACKENDS)}, got {backend!r}"
         )
@@ -156,7 +158,7 @@ def _check_backend(kind: str, backend: str) -> None:
         raise BackendUnavailableError(
             f"CUDA is not available: {cuda.why_unavailable()}"
         )
-    if backend == "cuda_host" and not cuda.is_host_compiled():
+    if backend == _HOST and not cuda.is_host_compiled():
         raise BackendUnavailableError(
             "the CUDA kernels were not compiled for the host: RPUPY_CUDA_HOST=0"
         )
@@ -170,7 +172,7 @@ def available_backends() -> tuple[str, ...]:
     tuple of str
         ``"cpu"``, and ``"cuda"`` if there is a GPU that rpupy was built for.
     """
-    return ("cpu", "cuda") if cuda.is_available() else ("cpu",)
+    return _BACKENDS if cuda.is_available() else ("cpu",)
 
 
 def kernel_name(device: Any) -> str:

@@ -17,7 +17,8 @@ from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from rpupy.rpu_base cimport _core, _cuda_core as cu
+cimport rpupy.rpu_base._cuda_core as cu
+from rpupy.rpu_base cimport _core
 from rpupy.errors import CudaError
 
 cnp.import_array()

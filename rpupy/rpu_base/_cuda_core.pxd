@@ -8,9 +8,9 @@ from rpupy.rpu_base._core cimport (
 
 cdef extern from "launchers.h" nogil:
     ctypedef void* cudaStream_t
-    enum cudaError_t:
+    ctypedef enum cudaError_t:
         cudaSuccess
-    enum cudaMemcpyKind:
+    ctypedef enum cudaMemcpyKind:
         cudaMemcpyHostToDevice
         cudaMemcpyDeviceToHost
         cudaMemcpyDeviceToDevice

@@ -60,7 +60,7 @@ class CoreTile:
     seed : numpy.random.SeedSequence
         Where the key of the random numbers comes from.  It is not changed.
     place : optional
-        Where among those that the backend has: an instruction set, or a GPU.
+        Which device, for a backend that has several.
 
     Raises
     ------
@@ -134,7 +134,7 @@ class CoreTile:
         self._backend = self._new_backend(self._key)
 
     def _new_backend(self, key: tuple[int, int]) -> Any:
-        return self.backend_class(self.out_size, self.in_size, key, self._place)
+        return self.backend_class(self.out_size, self.in_size, key)
 
     @property
     def _pulsed_device(self) -> bool:
