@@ -42,16 +42,16 @@ struct Plane {
 
 // Drift of a conductance with time, as a power law (Le Gallo et al. 2018, doi:10.1002/aelm.201700627).
 struct DriftParams {
-  RPUPY_FIELDS(float, drift_nu, drift_nu_dtod, drift_nu_std, drift_t_0, drift_reset_tol, drift_wg_ratio,
-               drift_g_offset, drift_w_offset, drift_nu_k, drift_log_g0, drift_w_noise_std)
+  RPUPY_FIELDS(float, drift_nu, drift_nu_dtod, drift_nu_std, drift_t_0, drift_reset_tol, drift_wg_ratio, drift_g_offset,
+               drift_w_offset, drift_nu_k, drift_log_g0, drift_w_noise_std)
 };
 
 // The parameters that every pulsed device has.
 struct PulsedParams {
   RPUPY_FIELDS(float, dw_min, dw_min_dtod, dw_min_dtod_log_normal, dw_min_std, up_down, up_down_dtod, w_min, w_max,
-               w_min_dtod, w_max_dtod, enforce_consistency, perfect_bias, corrupt_devices_prob,
-               corrupt_devices_range, diffusion, diffusion_dtod, lifetime, lifetime_dtod, reset, reset_dtod,
-               reset_std, drift_nu, drift_nu_dtod)
+               w_min_dtod, w_max_dtod, enforce_consistency, perfect_bias, corrupt_devices_prob, corrupt_devices_range,
+               diffusion, diffusion_dtod, lifetime, lifetime_dtod, reset, reset_dtod, reset_std, drift_nu,
+               drift_nu_dtod)
 };
 
 // The planes that a pulse reads: one value for each crosspoint, always. Devices derive theirs from it.

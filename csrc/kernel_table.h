@@ -145,4 +145,9 @@ const char* available_isa(int number);
 
 int max_threads();
 
+// The default floating-point environment for what happens outside of kernels; returns what restore_environment takes.
+uint64_t enter_default_environment();
+void restore_environment(uint64_t saved);
+float to_float32(double value);
+
 }  // namespace rpupy

@@ -49,7 +49,7 @@ RPUPY_HD u32v bits_of(f32v a) { return (u32v)a; }
 RPUPY_HD f32v float_of_bits(u32v u) { return (f32v)u; }
 RPUPY_HD f32v signed_to_float(u32v u) { return __builtin_convertvector((i32v)u, f32v); }
 RPUPY_HD u32v shift_right_signed(u32v u, int n) { return (u32v)((i32v)u >> n); }
-RPUPY_HD u32v truncate(f32v a) { return (u32v)__builtin_convertvector(a, i32v); }
+RPUPY_HD u32v truncate(f32v a) { return (u32v) __builtin_convertvector(a, i32v); }
 
 // ---- what differs between instruction sets -------------------------------------------------------
 
@@ -73,9 +73,7 @@ RPUPY_HD Mask negate(Mask a) { return {(__mmask16)~a.m}; }
 RPUPY_HD bool any(Mask a) { return a.m != 0; }
 RPUPY_HD uint32_t lane_bits(Mask a) { return a.m; }
 RPUPY_HD f32v select(Mask m, f32v a, f32v b) { return (f32v)_mm512_mask_blend_ps(m.m, (__m512)b, (__m512)a); }
-RPUPY_HD u32v select(Mask m, u32v a, u32v b) {
-  return (u32v)_mm512_mask_blend_epi32(m.m, (__m512i)b, (__m512i)a);
-}
+RPUPY_HD u32v select(Mask m, u32v a, u32v b) { return (u32v)_mm512_mask_blend_epi32(m.m, (__m512i)b, (__m512i)a); }
 RPUPY_HD u64v multiply_even(u64v a, u64v b) { return (u64v)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
 RPUPY_HD u32v join_even_odd(u64v even, u64v odd) {
   return (u32v)_mm512_mask_blend_epi32(0xAAAA, (__m512i)even, (__m512i)(odd << 32));
@@ -83,12 +81,8 @@ RPUPY_HD u32v join_even_odd(u64v even, u64v odd) {
 RPUPY_HD u32v count_bits(u32v a) { return (u32v)_mm512_popcnt_epi32((__m512i)a); }
 // ~0 << n, which is 0 from n = 32 on.
 RPUPY_HD u32v shift_left_all_ones(u32v n) { return (u32v)_mm512_sllv_epi32(_mm512_set1_epi32(-1), (__m512i)n); }
-RPUPY_HD f32v load_part(const float* p, int n) {
-  return (f32v)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
-}
-RPUPY_HD void store_part(float* p, f32v v, int n) {
-  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
-}
+RPUPY_HD f32v load_part(const float* p, int n) { return (f32v)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p); }
+RPUPY_HD void store_part(float* p, f32v v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v); }
 RPUPY_HD f32v gather(const float* p, u32v at) { return (f32v)_mm512_i32gather_ps((__m512i)at, p, 4); }
 RPUPY_HD u32v gather(const uint32_t* p, u32v at) { return (u32v)_mm512_i32gather_epi32((__m512i)at, p, 4); }
 RPUPY_HD void scatter(float* p, u32v at, f32v v, Mask m) {
@@ -124,22 +118,18 @@ RPUPY_HD f32v round_even(f32v a) {
 RPUPY_HD f32v minimum(f32v a, f32v b) { return (f32v)_mm256_min_ps((__m256)a, (__m256)b); }
 RPUPY_HD f32v maximum(f32v a, f32v b) { return (f32v)_mm256_max_ps((__m256)a, (__m256)b); }
 RPUPY_HD uint32_t lane_bits(Mask a) { return (uint32_t)_mm256_movemask_ps((__m256)a.m); }
-RPUPY_HD f32v select(Mask m, f32v a, f32v b) {
-  return (f32v)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m.m);
-}
+RPUPY_HD f32v select(Mask m, f32v a, f32v b) { return (f32v)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m.m); }
 RPUPY_HD u64v multiply_even(u64v a, u64v b) { return (u64v)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 RPUPY_HD u32v join_even_odd(u64v even, u64v odd) {
   return (u32v)_mm256_blend_epi32((__m256i)even, (__m256i)(odd << 32), 0xAA);
 }
 RPUPY_HD u32v shift_left_all_ones(u32v n) { return (u32v)_mm256_sllv_epi32(_mm256_set1_epi32(-1), (__m256i)n); }
 RPUPY_HD f32v gather(const float* p, u32v at) { return (f32v)_mm256_i32gather_ps(p, (__m256i)at, 4); }
-RPUPY_HD u32v gather(const uint32_t* p, u32v at) {
-  return (u32v)_mm256_i32gather_epi32((const int*)p, (__m256i)at, 4);
-}
+RPUPY_HD u32v gather(const uint32_t* p, u32v at) { return (u32v)_mm256_i32gather_epi32((const int*)p, (__m256i)at, 4); }
 // A table lookup of the set bits in every nibble, added up within each 32-bit lane.
 RPUPY_HD u32v count_bits(u32v a) {
-  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2,
-                                         2, 3, 2, 3, 3, 4);
+  const __m256i table =
+      _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
   const __m256i low = _mm256_set1_epi8(0x0f);
   const __m256i n = _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256((__m256i)a, low)),
                                     _mm256_shuffle_epi8(table, _mm256_and_si256((__m256i)(a >> 4), low)));
@@ -243,9 +233,7 @@ RPUPY_HD u32v load(const uint32_t* p) {
 }
 RPUPY_HD void store(float* p, f32v v) { __builtin_memcpy(p, &v, sizeof v); }
 RPUPY_HD void store(uint32_t* p, u32v v) { __builtin_memcpy(p, &v, sizeof v); }
-RPUPY_HD u32v load_part(const uint32_t* p, int n) {
-  return (u32v)load_part(reinterpret_cast<const float*>(p), n);
-}
+RPUPY_HD u32v load_part(const uint32_t* p, int n) { return (u32v)load_part(reinterpret_cast<const float*>(p), n); }
 RPUPY_HD void store_part(uint32_t* p, u32v v, int n) { store_part(reinterpret_cast<float*>(p), (f32v)v, n); }
 
 RPUPY_HD int count_lanes(Mask m) { return __builtin_popcount(lane_bits(m)); }

@@ -46,9 +46,9 @@ RPUPY_HD float power_of_two_below(float a) {
 
 // How one vector enters and leaves the array.
 struct VectorScale {
-  float input;    // c: factor before the converter
-  float output;   // factor after it
-  bool zero;      // the result is exactly zero
+  float input;   // c: factor before the converter
+  float output;  // factor after it
+  bool zero;     // the result is exactly zero
 };
 
 // The factor of the input of a vector with largest magnitude `abs_max` and largest entry `max`. `keep_zero` is set where

@@ -23,9 +23,9 @@ struct UpdateParams {
 
 // How the trains of one vector are made.
 struct TrainScales {
-  float d_scale;      // A: probability of a pulse on output i is |d_i| A
-  float x_scale;      // B: probability of a pulse on input j is |x_j| B
-  int32_t length;     // BL; 0 where the vector makes no pulse
+  float d_scale;   // A: probability of a pulse on output i is |d_i| A
+  float x_scale;   // B: probability of a pulse on input j is |x_j| B
+  int32_t length;  // BL; 0 where the vector makes no pulse
   int32_t words;
 };
 

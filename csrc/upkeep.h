@@ -108,8 +108,8 @@ RPUPY_HD F clipped_to(F w, float limit, const Bounds<F>& b) {
 template <class F>
 RPUPY_HD F apparent(F w, float noise, UIntOf<F> crosspoint, uint64_t ordinal, uint32_t stream, uint32_t plane,
                     const RoundKeys& keys) {
-  return fma(all_lanes<F>(noise), one_normal<F>(draw_block<F>(crosspoint, ordinal, counter_tag(stream, plane, 0), keys)),
-             w);
+  return fma(all_lanes<F>(noise),
+             one_normal<F>(draw_block<F>(crosspoint, ordinal, counter_tag(stream, plane, 0), keys)), w);
 }
 
 }  // namespace RPUPY_ISA_NAME

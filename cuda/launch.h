@@ -7,12 +7,9 @@
 
 #define RPUPY_ISA_NAME cuda
 
-#include "../csrc/host_device.h"
-#include "place.h"
-
-#if defined(RPUPY_CUDA_ON_HOST)
 #include "../csrc/cpu/environment.h"
-#endif
+#include "../csrc/number.h"
+#include "place.h"
 
 namespace rpupy {
 namespace cuda {

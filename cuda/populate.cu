@@ -64,6 +64,7 @@ template <class Device>
 static Status populate_device(const Place& place, const PopulateArgs& args) {
   const OnDevice current(place.device);
   RPUPY_TRY(current.status());
+  const DefaultFloatingPoint environment;  // numbers are computed here, too
   PopulateJob<Device> job = {*reinterpret_cast<const PulsedParams*>(args.pulsed),
                              *reinterpret_cast<const typename Device::Params*>(args.own),
                              round_keys(args.tile.key[0], args.tile.key[1]),

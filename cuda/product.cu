@@ -292,6 +292,7 @@ static Status run_product(const Place& place, const ProductJob& job) {
 Status product(const Place& place, const ProductArgs& args, void* scratch) {
   const OnDevice current(place.device);
   RPUPY_TRY(current.status());
+  const DefaultFloatingPoint environment;  // numbers are computed here, too
   const bool backward = args.backward != 0;
   ProductJob job = {};
   job.io = *reinterpret_cast<const IOParams*>(args.io);

@@ -18,6 +18,7 @@ constexpr int kSlice = 128;                      // words of each line that are 
 constexpr int64_t kMostWordBytes = 256LL << 20;  // of one launch; only very long trains ask for more
 
 int64_t longest_train(const UpdateArgs& args) {
+  const DefaultFloatingPoint environment;
   return longest_train(*reinterpret_cast<const UpdateParams*>(args.update), magnitude(args.lr), args.granularity);
 }
 

@@ -6,7 +6,7 @@ Tiles are in `rpupy.tiles`, their configurations in `rpupy.configs`; the README 
 from importlib.metadata import PackageNotFoundError, version
 
 try:
-    from rpupy.rpu_base import _cpu as _cpu
+    import rpupy.rpu_base._cpu  # noqa: F401
 except ModuleNotFoundError as error:
     if error.name != "rpupy.rpu_base._cpu":
         raise

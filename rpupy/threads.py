@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 __all__ = ["get_num_threads", "set_num_threads"]
 
 
@@ -66,12 +68,9 @@ def set_num_threads(n: int) -> None:
         If `n` is above 1 in a forked child, where OpenMP would hang.
     """
     global _num_threads
-    try:
-        number = n.__index__()
-    except AttributeError:
-        number = None
-    if number is None or isinstance(n, bool):
+    if isinstance(n, (bool, np.bool_)) or not hasattr(n, "__index__"):
         raise TypeError(f"n must be an integer, got {n!r}")
+    number = n.__index__()
     if not 1 <= number <= _MAX_THREADS:
         raise ValueError(f"n must be in [1, {_MAX_THREADS}], got {n!r}")
     if _forked and number > 1:

@@ -1,13 +1,21 @@
-"""Hypothesis profiles, and seeds of tests with random outcomes."""
+"""Hypothesis profiles, seeds of tests with random outcomes, and where tests run."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+# Failing examples are remembered here whatever the working directory.
+DATABASE = DirectoryBasedExampleDatabase(
+    Path(__file__).parents[1] / ".hypothesis" / "examples"
+)
 
 # Tiles are built once for each example: the time of the first one says nothing of the next.
-settings.register_profile("dev", max_examples=20, deadline=None)
+settings.register_profile("dev", max_examples=20, deadline=None, database=DATABASE)
 settings.register_profile(
     "ci", max_examples=100, deadline=None, derandomize=True, print_blob=True
 )
@@ -15,11 +23,26 @@ settings.register_profile(
     "nightly",
     max_examples=2000,
     deadline=None,
+    database=DATABASE,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
 # `pytest --hypothesis-profile=NAME` is read later and wins.
 settings.load_profile("dev")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run the tests in an empty folder.
+
+    A Python that a test starts with ``-c`` looks in its working directory first. In a
+    source tree it would find ./rpupy there, which need not be built, and not the rpupy
+    that is tested.
+    """
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("empty"))
+    yield
+    os.chdir(before)
 
 
 @pytest.fixture(scope="session")

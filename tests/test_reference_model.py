@@ -725,13 +725,11 @@ def test_weights_and_hidden_parameters_are_set_alike(write_noise, on_set):
 # ---- known differences ---------------------------------------------------------------
 
 
-@pytest.mark.xfail(reason="exact devices take the magnitude of a negative diffusion")
 def test_negative_diffusion_of_an_exact_device_is_none():
     tile, model = make_pair((2, 3), SingleRPUConfig(device=IdealDevice(diffusion=-0.1)))
     compare(tile, model, "diffuse_weights")
 
 
-@pytest.mark.xfail(reason="the granularity is compared with the configured step only")
 def test_granularity_comes_back_with_the_hidden_parameters():
     tile, model = make_pair((4, 4), SingleRPUConfig())
     first = tile.get_hidden_parameters()
@@ -741,7 +739,6 @@ def test_granularity_comes_back_with_the_hidden_parameters():
         assert tile._granularity == pytest.approx(model.granularity, rel=1e-6)
 
 
-@pytest.mark.xfail(reason="the norm of the input overflows and underflows in float32")
 @pytest.mark.parametrize("size", [1e-25, 1e25])
 def test_weight_noise_of_very_small_and_very_large_inputs(size):
     io = IOParameters(
@@ -753,4 +750,6 @@ def test_weight_noise_of_very_small_and_very_large_inputs(size):
         w_noise_type=WeightNoiseType.ADDITIVE_CONSTANT,
     )
     tile, model = make_pair((2, 3), SingleRPUConfig(device=IdealDevice(), forward=io))
-    compare_product(tile, model, "forward", np.full((1, 3), size))
+    adopt(model, tile)
+    values = np.full((1, 3), size)
+    np.testing.assert_allclose(tile.forward(values), model.forward(values), rtol=1e-5)

@@ -5,10 +5,7 @@
 #include "../kernel_table.h"
 #include "../mvm.h"
 #include "../pulse.h"
-
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include "environment.h"
 
 namespace rpupy {
 
@@ -51,8 +48,7 @@ const Candidate kCandidates[] = {
     {&baseline::table, always},
 };
 
-#define RPUPY_PULSED_INFO(Device) \
-  {Device::kName, Device::Params::names(), Device::Own<float>::names(), true},
+#define RPUPY_PULSED_INFO(Device) {Device::kName, Device::Params::names(), Device::Own<float>::names(), true},
 #define RPUPY_EXACT_INFO(Device) {Device::kName, Device::Params::names(), "", false},
 const DeviceInfo kDevices[] = {RPUPY_PULSED_DEVICES(RPUPY_PULSED_INFO) RPUPY_EXACT_DEVICES(RPUPY_EXACT_INFO)};
 constexpr int kDeviceCount = sizeof(kDevices) / sizeof(kDevices[0]);
@@ -78,9 +74,7 @@ const KernelTable* kernel_table(const char* isa) {
   return nullptr;
 }
 
-const DeviceInfo* device_info(int number) {
-  return number >= 0 && number < kDeviceCount ? &kDevices[number] : nullptr;
-}
+const DeviceInfo* device_info(int number) { return number >= 0 && number < kDeviceCount ? &kDevices[number] : nullptr; }
 
 const Names& names() {
   static const Names all = {PulsedParams::names(), PulsedCell<float>::names(), UpkeepCell<float>::names(),
@@ -89,8 +83,8 @@ const Names& names() {
 }
 
 float exact_decay_factor(int number, const float* own, float alpha) {
-#define RPUPY_FACTOR(Device)                                  \
-  if (same(kDevices[number].name, Device::kName)) {           \
+#define RPUPY_FACTOR(Device)                                                           \
+  if (same(kDevices[number].name, Device::kName)) {                                    \
     return Device::decay_factor(*reinterpret_cast<const Device::Params*>(own), alpha); \
   }
   RPUPY_EXACT_DEVICES(RPUPY_FACTOR)
@@ -104,6 +98,22 @@ int max_threads() {
 #else
   return 1;
 #endif
+}
+
+uint64_t enter_default_environment() {
+  const uint64_t saved = environment_word();
+  set_environment_word(kDefaultEnvironment);
+  return saved;
+}
+
+void restore_environment(uint64_t saved) { set_environment_word(saved); }
+
+float to_float32(double value) {
+  const DefaultFloatingPoint environment;
+  // Volatile, so that the conversion cannot move out of the environment.
+  volatile double wide = value;
+  volatile float narrow = static_cast<float>(wide);
+  return narrow;
 }
 
 }  // namespace rpupy

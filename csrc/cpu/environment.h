@@ -1,5 +1,5 @@
 // Purpose: the floating-point environment of a kernel, and the threads that run it.
-// Included by: the ISA units.
+// Included by: the ISA units and dispatch.cpp.
 // Invariants: a kernel computes with the default environment (round to nearest, no flush to zero) whatever the caller
 // or another library has set, in each of its threads, and puts the caller's back.
 #pragma once
@@ -16,31 +16,38 @@
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
+// The word that holds rounding mode and flushing, its default, and how it is set.
+#if defined(__x86_64__)
+constexpr uint64_t kDefaultEnvironment = 0x1f80;
+inline uint64_t environment_word() { return _mm_getcsr(); }
+inline void set_environment_word(uint64_t word) { _mm_setcsr(static_cast<unsigned>(word)); }
+#elif defined(__aarch64__)
+constexpr uint64_t kDefaultEnvironment = 0;
+inline uint64_t environment_word() {
+  uint64_t word;
+  asm volatile("mrs %0, fpcr" : "=r"(word));
+  return word;
+}
+inline void set_environment_word(uint64_t word) { asm volatile("msr fpcr, %0" : : "r"(word)); }
+#else
+constexpr uint64_t kDefaultEnvironment = 0;
+inline uint64_t environment_word() { return 0; }
+inline void set_environment_word(uint64_t) {}
+#endif
+
 class DefaultFloatingPoint {
  public:
-#if defined(__x86_64__)
-  DefaultFloatingPoint() : saved_(_mm_getcsr()) {
-    if (saved_ != kDefault) _mm_setcsr(kDefault);
+  DefaultFloatingPoint() : saved_(environment_word()) {
+    if (saved_ != kDefaultEnvironment) set_environment_word(kDefaultEnvironment);
   }
   ~DefaultFloatingPoint() {
-    if (saved_ != kDefault) _mm_setcsr(saved_);
+    if (saved_ != kDefaultEnvironment) set_environment_word(saved_);
   }
-
- private:
-  static constexpr unsigned kDefault = 0x1f80;
-  unsigned saved_;
-#elif defined(__aarch64__)
-  DefaultFloatingPoint() : saved_(__builtin_aarch64_get_fpcr()) { __builtin_aarch64_set_fpcr(0); }
-  ~DefaultFloatingPoint() { __builtin_aarch64_set_fpcr(saved_); }
-
- private:
-  unsigned saved_;
-#else
-  DefaultFloatingPoint() {}
-  ~DefaultFloatingPoint() {}
-#endif
   DefaultFloatingPoint(const DefaultFloatingPoint&) = delete;
   DefaultFloatingPoint& operator=(const DefaultFloatingPoint&) = delete;
+
+ private:
+  uint64_t saved_;
 };
 
 // A member of a team and its share of a range.

@@ -70,10 +70,8 @@ static void evaluate(int32_t function, const float* a, const float* b, float* y,
 #define RPUPY_POPULATE(Device) populate<Device>,
 #define RPUPY_UPDATE(Device) update_pulsed<Device>,
 #define RPUPY_NONE(Device) nullptr,
-static const PopulateFunction populate_table[] = {
-    RPUPY_PULSED_DEVICES(RPUPY_POPULATE) RPUPY_EXACT_DEVICES(RPUPY_NONE)};
-static const UpdateFunction update_table[] = {
-    RPUPY_PULSED_DEVICES(RPUPY_UPDATE) RPUPY_EXACT_DEVICES(RPUPY_NONE)};
+static const PopulateFunction populate_table[] = {RPUPY_PULSED_DEVICES(RPUPY_POPULATE) RPUPY_EXACT_DEVICES(RPUPY_NONE)};
+static const UpdateFunction update_table[] = {RPUPY_PULSED_DEVICES(RPUPY_UPDATE) RPUPY_EXACT_DEVICES(RPUPY_NONE)};
 #undef RPUPY_POPULATE
 #undef RPUPY_UPDATE
 #undef RPUPY_NONE

@@ -86,7 +86,7 @@ static void update_exact(const UpdateArgs& args, void* scratch) {
 
 constexpr int64_t kWordsPerChunk = 128;     // words of trains made at a time
 constexpr int64_t kColumnsPerBlock = 1024;  // columns whose words stay near while the rows pass
-constexpr int64_t kBlockWords = 32768;       // words of x in a block of columns, at most: half of an L1 cache
+constexpr int64_t kBlockWords = 32768;      // words of x in a block of columns, at most: half of an L1 cache
 
 // One word of a chunk: which vector it belongs to, and which of its words it is.
 struct WordRef {
@@ -171,8 +171,8 @@ static size_t update_pulsed_scratch(const UpdateArgs& args) {
 }
 
 // The words of one side of a chunk, spread over the team.
-static void make_words(const UpdateArgs& args, const TrainScales* scales, const WordRef* refs, int64_t words, bool x_side,
-                       int64_t stride, uint32_t* out, const RoundKeys& keys, const Member& member) {
+static void make_words(const UpdateArgs& args, const TrainScales* scales, const WordRef* refs, int64_t words,
+                       bool x_side, int64_t stride, uint32_t* out, const RoundKeys& keys, const Member& member) {
   const UpdateParams& p = *reinterpret_cast<const UpdateParams*>(args.update);
   const int64_t lines = x_side ? args.tile.in_size : args.tile.out_size;
   const float* values = x_side ? args.x : args.d;
@@ -186,7 +186,8 @@ static void make_words(const UpdateArgs& args, const TrainScales* scales, const 
     const float* v = values + ref.vector * lines;
     for (int64_t line = 0; line < stride; line += kLanes) {
       const int64_t left = lines - line;
-      const f32v value = left >= kLanes ? load(v + line) : (left > 0 ? load_part(v + line, static_cast<int>(left)) : f32v{});
+      const f32v value =
+          left >= kLanes ? load(v + line) : (left > 0 ? load_part(v + line, static_cast<int>(left)) : f32v{});
       u32v word = train_word<f32v>(value, lane_numbers() + static_cast<uint32_t>(line), side, s.length, ref.word,
                                    args.ordinal + static_cast<uint64_t>(ref.vector), keys);
       // Ascent is descent with the sign of d changed.

@@ -85,9 +85,8 @@ static void set_uniform(const UpkeepArgs& args) {
 }
 
 static void clip(const UpkeepArgs& args) {
-  for_weights(args, [&](f32v w, const Bounds<f32v>& bounds, int64_t, int) {
-    return clipped_to(w, args.number[0], bounds);
-  });
+  for_weights(args,
+              [&](f32v w, const Bounds<f32v>& bounds, int64_t, int) { return clipped_to(w, args.number[0], bounds); });
 }
 
 static void decay(const UpkeepArgs& args) {

@@ -45,9 +45,8 @@ RPUPY_HD void populate_pulsed(const PulsedParams& p, const DeviceDraws<F>& draw,
   const Normals<F> spread = draw.normals_from(kDrawMaxBound);
   F high = p.w_max * fma(all_lanes<F>(p.w_max_dtod), spread.z[0], all_lanes<F>(1.0f));
   F low = p.w_min * fma(all_lanes<F>(p.w_min_dtod), spread.z[1], all_lanes<F>(1.0f));
-  const F gain = p.dw_min_dtod_log_normal != 0.0f
-                     ? exponential(p.dw_min_dtod * spread.z[2])
-                     : fma(all_lanes<F>(p.dw_min_dtod), spread.z[2], all_lanes<F>(1.0f));
+  const F gain = p.dw_min_dtod_log_normal != 0.0f ? exponential(p.dw_min_dtod * spread.z[2])
+                                                  : fma(all_lanes<F>(p.dw_min_dtod), spread.z[2], all_lanes<F>(1.0f));
   // One-sided on purpose: a positive up_down weakens the down step only, a negative one the up step only.
   const float up_bias = p.up_down < 0.0f ? p.up_down : 0.0f;
   const float down_bias = p.up_down > 0.0f ? -p.up_down : 0.0f;
@@ -104,9 +103,10 @@ RPUPY_HD void populate_pulsed(const PulsedParams& p, const DeviceDraws<F>& draw,
   upkeep.reset_bias = fma(all_lanes<F>(p.reset_dtod), more.z[1], all_lanes<F>(p.reset));
   const F lifetime = p.lifetime * fma(all_lanes<F>(p.lifetime_dtod), more.z[2], one);
   // A lifetime of at most one call means full decay; no lifetime at all means none.
-  upkeep.decay_scales = p.lifetime == 0.0f ? one : select(less(one, lifetime), one - one / lifetime, all_lanes<F>(0.0f));
-  upkeep.drift_nu = p.drift_nu > 0.0f ? F(p.drift_nu * fma(all_lanes<F>(p.drift_nu_dtod), more.z[3], one))
-                                      : all_lanes<F>(0.0f);
+  upkeep.decay_scales =
+      p.lifetime == 0.0f ? one : select(less(one, lifetime), one - one / lifetime, all_lanes<F>(0.0f));
+  upkeep.drift_nu =
+      p.drift_nu > 0.0f ? F(p.drift_nu * fma(all_lanes<F>(p.drift_nu_dtod), more.z[3], one)) : all_lanes<F>(0.0f);
 }
 
 }  // namespace RPUPY_ISA_NAME

@@ -22,7 +22,8 @@ from rpupy.rpu_base import _cpu
 
 Floats = NDArray[np.float32]
 
-_LARGEST = float(np.finfo(np.float32).max)
+#: The largest number of float32.
+LARGEST = float(np.finfo(np.float32).max)
 
 #: Codes of enum members in kernels: the enums of csrc/mvm.h.
 _CODES: dict[enum.Enum, int] = {
@@ -144,7 +145,7 @@ def real_array(value: Any, name: str) -> Floats:
         )
     if array.dtype == np.float32 and array.flags.c_contiguous:
         return array if array.dtype.isnative else array.astype(np.float32)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"), _cpu.DefaultEnvironment():
         return np.asarray(array, dtype=np.float32, order="C")
 
 
@@ -172,16 +173,17 @@ def real_number(value: Any, name: str) -> float:
     TypeError, ValueError
         If it is not a real number, or not finite in float32.
     """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
     if isinstance(value, (bool, np.bool_)) or not isinstance(
         value, (int, float, np.integer, np.floating)
     ):
-        if not (isinstance(value, np.ndarray) and value.ndim == 0):
-            raise TypeError(f"{name} must be a real number, got {value!r}")
+        raise TypeError(f"{name} must be a real number, got {value!r}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not abs(number) <= _LARGEST:
+    if not abs(number) <= LARGEST:
         raise ValueError(f"{name} must be finite, got {value!r}")
     return number
 
@@ -194,8 +196,10 @@ def whole_number(value: Any, name: str) -> int:
 
 
 def size(value: Any, name: str) -> int:
-    """Convert a number of lines: an integer of at least 1."""
+    """Convert a number of lines: an integer of at least 1 and below 2**31."""
     number = whole_number(value, name)
     if number < 1:
         raise ValueError(f"{name} must be at least 1, got {value!r}")
+    if number >= 2**31:
+        raise ValueError(f"{name} must be below 2**31, got {value!r}")
     return number

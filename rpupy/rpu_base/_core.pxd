@@ -119,3 +119,6 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
     const KernelTable* kernel_table(const char*)
     const char* available_isa(int)
     int max_threads()
+    uint64_t enter_default_environment()
+    void restore_environment(uint64_t)
+    float to_float32(double)

@@ -28,6 +28,10 @@ def evaluate(
     isa_name: str | None = None,
 ) -> _Floats: ...
 
+class DefaultEnvironment:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
 class CpuBackend:
     def __init__(
         self,

@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from rpupy.rpu_base cimport _core
@@ -116,9 +116,24 @@ FIELDS = {
 }
 
 
-def decay_factor(int number, cnp.ndarray own, float alpha):
+def decay_factor(int number, cnp.ndarray own, double alpha):
     """Factor of one decay call of a device without pulses; 1 where the call does nothing."""
-    return _core.exact_decay_factor(number, <const float*> cnp.PyArray_DATA(own), alpha)
+    return _core.exact_decay_factor(number, <const float*> cnp.PyArray_DATA(own), _core.to_float32(alpha))
+
+
+cdef class DefaultEnvironment:
+    """Context in which NumPy computes as kernels do: no flush to zero, rounding to nearest.
+
+    For conversions and scales outside of kernels, whatever the caller or a library has set.
+    """
+
+    cdef uint64_t saved
+
+    def __enter__(self):
+        self.saved = _core.enter_default_environment()
+
+    def __exit__(self, *_):
+        _core.restore_environment(self.saved)
 
 
 cdef inline float* _floats(object array) noexcept:
@@ -242,7 +257,7 @@ cdef class CpuBackend:
         if stale:
             self.packed_is_stale = False
 
-    def update_exact(self, cnp.ndarray weights, cnp.ndarray x, cnp.ndarray d, int64_t batch, float lr,
+    def update_exact(self, cnp.ndarray weights, cnp.ndarray x, cnp.ndarray d, int64_t batch, double lr,
                      low, high, int threads):
         """Outer products in floating point, clipped to `low` and `high` after each vector if given."""
         cdef _core.UpdateArgs args
@@ -253,7 +268,7 @@ cdef class CpuBackend:
         args.x = <const float*> cnp.PyArray_DATA(x)
         args.d = <const float*> cnp.PyArray_DATA(d)
         args.batch = batch
-        args.lr = lr
+        args.lr = _core.to_float32(lr)
         args.weights = <float*> cnp.PyArray_DATA(weights)
         args.low = _floats(low)
         args.high = _floats(high)
@@ -262,19 +277,19 @@ cdef class CpuBackend:
             self.table.update_exact(args, scratch)
         self.packed_is_stale = True
 
-    def longest_train(self, cnp.ndarray update, float lr, float granularity):
+    def longest_train(self, cnp.ndarray update, double lr, double granularity):
         """Words that the longest pulse train of an update may take."""
         cdef _core.UpdateArgs args
         memset(&args, 0, sizeof(args))
-        args.lr = lr
-        args.granularity = granularity
+        args.lr = _core.to_float32(lr)
+        args.granularity = _core.to_float32(granularity)
         args.update = <const float*> cnp.PyArray_DATA(update)
         return self.table.longest_train(args)
 
     def update_pulsed(self, int number, cnp.ndarray weights, apparent, cnp.ndarray pulse_ordinals,
                       tuple cell, cnp.ndarray own, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d,
-                      int64_t batch, float lr, float granularity, float dw_min_std,
-                      float write_noise, uint64_t ordinal, int threads):
+                      int64_t batch, double lr, double granularity, double dw_min_std,
+                      double write_noise, uint64_t ordinal, int threads):
         """Pulse trains of a mini-batch on the device with this number."""
         cdef _core.UpdateArgs args
         cdef void* scratch
@@ -285,13 +300,13 @@ cdef class CpuBackend:
         args.x = <const float*> cnp.PyArray_DATA(x)
         args.d = <const float*> cnp.PyArray_DATA(d)
         args.batch = batch
-        args.lr = lr
+        args.lr = _core.to_float32(lr)
         args.ordinal = ordinal
         args.weights = <float*> cnp.PyArray_DATA(weights)
         args.apparent = _floats(apparent)
-        args.write_noise = write_noise
-        args.dw_min_std = dw_min_std
-        args.granularity = granularity
+        args.write_noise = _core.to_float32(write_noise)
+        args.dw_min_std = _core.to_float32(dw_min_std)
+        args.granularity = _core.to_float32(granularity)
         args.pulse_ordinals = <uint32_t*> cnp.PyArray_DATA(pulse_ordinals)
         args.update = <const float*> cnp.PyArray_DATA(update)
         args.own = <const float*> cnp.PyArray_DATA(own)
@@ -324,7 +339,7 @@ cdef class CpuBackend:
 
     def upkeep(self, str operation, cnp.ndarray weights, cnp.ndarray low, cnp.ndarray high, *,
                values=(), numbers=(), uint64_t ordinal=0, int64_t first_column=0, int64_t columns=0,
-               target=None, drift=None, float now=0.0, start=None, since=None, previous=None,
+               target=None, drift=None, double now=0.0, start=None, since=None, previous=None,
                int threads=1):
         """Run one maintenance operation over all crosspoints.
 
@@ -361,13 +376,13 @@ cdef class CpuBackend:
             args.value[k] = _floats(values[k])
             args.value_stride[k] = 0 if values[k].ndim == 0 else 1
         for k in range(len(numbers)):
-            args.number[k] = numbers[k]
+            args.number[k] = _core.to_float32(numbers[k])
         args.ordinal = ordinal
         args.first_column = first_column
         args.columns = columns
         args.target = _floats(target)
         args.drift = _floats(drift)
-        args.now = now
+        args.now = _core.to_float32(now)
         args.start = _floats(start)
         args.since = _floats(since)
         args.previous = _floats(previous)

@@ -39,8 +39,12 @@ _COUNTERS = (
 )
 _BASE_PLANES = _cpu.FIELDS["pulsed_cell"]
 _UPKEEP_PLANES = _cpu.FIELDS["upkeep"]
+_UNBOUNDED = ("weights", "drift_start", "drift_previous")
 _MAX_TRAIN_WORDS = 8192
 _MAX_CROSSPOINTS = 2**32
+_MAX_BATCH = 2**31
+#: Rates up to this are 0 in float32.
+_ZERO_RATE = 2.0**-150
 _NO_BOUND = (
     np.array(-np.inf, dtype=np.float32),
     np.array(np.inf, dtype=np.float32),
@@ -423,7 +427,9 @@ class CoreTile:
                         f"{name} must be finite, got NaN, inf or a number too large"
                     )
             batch = x.size // self.in_size
-            if batch == 0 or self._learning_rate == 0.0:
+            if batch >= _MAX_BATCH:
+                raise ValueError(f"x_input must have below 2**31 vectors, got {batch}")
+            if batch == 0 or abs(self._learning_rate) <= _ZERO_RATE:
                 return
             if (
                 self._pulsed_device
@@ -565,6 +571,7 @@ class CoreTile:
         low, high = real_number(low, "low"), real_number(high, "high")
         if low > high:
             raise ValueError(f"low must not be above high, got {low} and {high}")
+        real_number(high - low, "high - low")
         with self.lock:
             self._run_upkeep(
                 "uniform", numbers=(low, high), ordinal=self._counters["init"]
@@ -595,7 +602,8 @@ class CoreTile:
             if self._pulsed_device:
                 rates = self._arrays["diffusion_rates"]
             else:
-                rates = np.array(self.config.device.diffusion, dtype=np.float32)
+                diffusion = max(float(self.config.device.diffusion), 0.0)
+                rates = np.array(diffusion, dtype=np.float32)
             self._run_upkeep(
                 "diffuse", values=(rates,), ordinal=self._counters["diffusion"]
             )
@@ -667,11 +675,12 @@ class CoreTile:
             return
         drift = self.config.device.drift
         with self.lock:
+            # Kernels count time in float32; beyond that it stands still.
+            now = min(self._drift_time + delta_t / float(drift.t_0), _common.LARGEST)
             arrays = self._arrays
             if self._counters["drift"] == 0:
                 self._backend.copy(arrays["drift_start"], self._true_weights)
                 self._backend.copy(arrays["drift_previous"], self._true_weights)
-            self._drift_time += delta_t / float(drift.t_0)
             if self._pulsed_device:
                 exponents = arrays["drift_nu"]
             else:
@@ -680,12 +689,13 @@ class CoreTile:
                 "drift",
                 values=(exponents,),
                 drift=self._drift,
-                now=self._drift_time,
+                now=now,
                 start=arrays["drift_start"],
                 since=arrays["drift_since"],
                 previous=arrays["drift_previous"],
                 ordinal=self._counters["drift"],
             )
+            self._drift_time = now
             self._counters["drift"] += 1
             self._after_upkeep()
 
@@ -761,7 +771,7 @@ class CoreTile:
         mean /= 2 * self.out_size * self.in_size
         # The small part keeps float32 rounding of a device without spread from counting.
         tolerance = 2.0 * abs(device.dw_min_dtod) + 1e-5
-        if abs(mean - device.dw_min) > tolerance * device.dw_min and mean > 0.0:
+        if abs(mean - self._dw_min) > tolerance * self._dw_min and mean > 0.0:
             self._granularity = mean * float(
                 device.weight_granularity() / device.dw_min
             )
@@ -832,7 +842,9 @@ class CoreTile:
                     f"{name} must be {np.dtype(dtype)} of shape {shape},"
                     f" got {array.dtype} of shape {array.shape}"
                 )
-            if dtype is np.float32 and not np.isfinite(array).all():
+            # An exact weight may have overflowed; a device with bounds cannot.
+            bounded = self._pulsed_device or name not in _UNBOUNDED
+            if bounded and dtype is np.float32 and not np.isfinite(array).all():
                 raise StateError(f"{name} must be finite")
 
     def set_state(self, meta: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

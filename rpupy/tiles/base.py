@@ -35,6 +35,7 @@ _COUNTS = ("out_size", "in_size", "spawned", "probes")
 #: Arrays of the state that are not those of the core tile, which have this prefix.
 _OWN_ARRAYS = ("bias", "mapping_scales", "reference_combined_weights")
 _CORE = "core."
+_MOST_SPAWNED = 10**6
 
 
 class Tile(Programming):
@@ -558,7 +559,7 @@ class Tile(Programming):
         Parameters
         ----------
         n : int
-            How many, at least 0.
+            How many, from 0 to a million.
 
         Returns
         -------
@@ -567,11 +568,11 @@ class Tile(Programming):
         Raises
         ------
         TypeError, ValueError
-            If `n` is no integer, or negative.
+            If `n` is no integer, or out of range.
         """
         number = whole_number(n, "n")
-        if number < 0:
-            raise ValueError(f"n must not be negative, got {n!r}")
+        if not 0 <= number <= _MOST_SPAWNED:
+            raise ValueError(f"n must be in [0, {_MOST_SPAWNED}], got {n!r}")
         with self.tile.lock:
             tiles = [
                 type(self)(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rpupy.rpu_base._common import Floats, matrix, real_array, real_number
+from rpupy.rpu_base._cpu import DefaultEnvironment
 
 if TYPE_CHECKING:
     from rpupy.rpu_base.core import CoreTile
@@ -26,7 +27,7 @@ __all__ = ["Periphery", "exact_mean", "flag"]
 
 def _quiet() -> np.errstate:
     # Overflow and NaN are results here: the core says what it makes of them.
-    return np.errstate(over="ignore", invalid="ignore")
+    return np.errstate(over="ignore", divide="ignore", invalid="ignore")
 
 
 def exact_mean(values: np.ndarray) -> float:
@@ -291,7 +292,7 @@ class Periphery:
             largest = sizes.max(axis=1)
         else:
             largest = sizes.max().reshape(1)
-        with _quiet():
+        with _quiet(), DefaultEnvironment():
             scales: Floats = largest / np.float32(omega)
         if not np.isfinite(scales).all():
             raise ValueError(
@@ -336,7 +337,8 @@ class Periphery:
             if apply_weight_scaling:
                 scales = self._new_scales(combined, omega)
                 if scales is not None:
-                    combined = combined / scales[:, None]
+                    with DefaultEnvironment():
+                        combined = combined / scales[:, None]
                 self._assign_scales(scales)
             self.tile.set_weights(combined)
             self._hold(self._scales, new_bias)
@@ -346,7 +348,7 @@ class Periphery:
     ) -> tuple[Floats, Floats | None]:
         """Return weights of the array as logical weights and bias."""
         if apply_weight_scaling and self._scales is not None:
-            with _quiet():
+            with _quiet(), DefaultEnvironment():
                 combined = combined * self._scales[:, None]
         if self.analog_bias:
             return combined[:, :-1].copy(), combined[:, -1].copy()
@@ -364,10 +366,11 @@ class Periphery:
         """Apply scales and bias to the outputs of the array, in place."""
         # Overflow warns as it does everywhere in NumPy: to be silent takes errstate
         # longer than both operations together.
-        if self._scales is not None:
-            y *= self._along_outputs(self._scales, y.ndim)
-        if self._bias is not None:
-            y += self._along_outputs(self._bias, y.ndim)
+        with DefaultEnvironment():
+            if self._scales is not None:
+                y *= self._along_outputs(self._scales, y.ndim)
+            if self._bias is not None:
+                y += self._along_outputs(self._bias, y.ndim)
         return y
 
     def _scaled_errors(
@@ -378,7 +381,8 @@ class Periphery:
         if not d.ndim or d.shape[0 if self.out_trans else -1] != self.out_size:
             # It must not be broadcast. The core refuses the shape and says why.
             return d
-        scaled: Floats = operation(d, self._along_outputs(scales, d.ndim))
+        with DefaultEnvironment():
+            scaled: Floats = operation(d, self._along_outputs(scales, d.ndim))
         return scaled
 
 

@@ -167,7 +167,7 @@ class Programming(Periphery):
                 target.flags.writeable = False
             wanted = self._exact_outputs(target, x, append_one)
             largest = float(np.abs(wanted).max()) or 1.0
-            if np.ndim(w_init) == 0:
+            if isinstance(w_init, (int, float, np.generic)) or _is_0d(w_init):
                 size = abs(real_number(w_init, "w_init"))
                 core.set_weights_uniform_random(-size, size)
             else:
@@ -213,3 +213,7 @@ class Programming(Periphery):
                 self._hold(scales, bias)
                 self._reference = reference
                 raise
+
+
+def _is_0d(value: object) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 0

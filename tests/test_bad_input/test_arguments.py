@@ -17,7 +17,7 @@ from rpupy.configs import (
     SingleRPUConfig,
     UpdateParameters,
 )
-from rpupy.errors import ConfigError, StateError
+from rpupy.errors import ConfigError
 from rpupy.parameters.base import frozen_copy
 from rpupy.rpu_base.core import CpuTile
 from rpupy.tiles import AnalogTile, FloatingPointTile
@@ -211,7 +211,6 @@ def test_what_is_no_array_of_real_numbers_is_refused(kind, name):
         assert "got" in str(info.value) or "array" in str(info.value), label
 
 
-@pytest.mark.xfail(reason="np.ndim looks at w_init before it is checked")
 def test_a_ragged_start_is_refused_by_name():
     tile = made("ideal")
     with unchanged(tile), pytest.raises(TypeError, match="w_init must be"):
@@ -321,6 +320,15 @@ def test_scales_that_are_not_positive_are_refused(kind, value):
     message = "mapping_scales must be finite and above 0, got"
     with unchanged(tile), pytest.raises(ValueError, match=message):
         tile.set_mapping_scales(value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("omega", [1e-44, 1e-46, 1e-300])
+def test_omegas_that_make_scales_overflow_are_refused(kind, omega):
+    tile = made(kind)
+    message = "weight_scaling_omega must not be so small"
+    with unchanged(tile), pytest.raises(ValueError, match=message):
+        tile.remap_weights(omega)
 
 
 @pytest.mark.parametrize("kind", ["constant", "soft", "linear"])
@@ -469,10 +477,6 @@ def test_what_is_no_real_number_is_refused(kind, name):
             call(tile, value)
 
 
-@pytest.mark.xfail(
-    raises=(AssertionError, TypeError, ValueError, pytest.fail.Exception),
-    reason="real_number takes 0-d arrays of anything that float() takes",
-)
 @pytest.mark.parametrize("label", ZERO_D)
 def test_zero_dimensional_arrays_of_other_types_are_refused(label):
     tile = made("constant")
@@ -490,7 +494,6 @@ def test_numbers_that_are_not_finite_are_refused(kind, name):
             call(tile, value)
 
 
-@pytest.mark.xfail(raises=OverflowError, reason="float() of an int beyond 1.8e308")
 def test_integers_beyond_float64_are_refused_like_others():
     tile = made("constant")
     with (
@@ -634,7 +637,8 @@ def test_too_many_crosspoints_are_refused_before_anything_is_allocated(
 ):
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match=r"must be below 2\*\*32 crosspoints, got"):
+        message = r"must be below 2\*\*3(1|2 crosspoints), got"
+        with pytest.raises(ValueError, match=message):
             cls(out_size, in_size, rng=0)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -778,9 +782,6 @@ def test_drift_over_absurd_times_is_finite():
             tile.set_weights(np.full((OUT, IN), 0.5))
 
 
-@pytest.mark.xfail(
-    raises=StateError, reason="drift_since becomes inf, which no state may hold"
-)
 def test_tiles_with_an_overflowed_drift_clock_can_be_copied():
     tile = AnalogTile(OUT, IN, drifting(0.1, 1e-30), rng=0)
     tile.drift_weights(3e38)
@@ -789,10 +790,6 @@ def test_tiles_with_an_overflowed_drift_clock_can_be_copied():
     tile.copy()
 
 
-@pytest.mark.xfail(
-    raises=StateError,
-    reason="weights without bounds become inf, which no state may hold",
-)
 def test_tiles_whose_weights_overflowed_can_be_copied():
     tile = FloatingPointTile(OUT, IN, rng=0)
     tile.set_learning_rate(1e38)
@@ -800,8 +797,7 @@ def test_tiles_whose_weights_overflowed_can_be_copied():
     tile.copy()
 
 
-@pytest.mark.xfail(reason="high - low overflows")
-def test_uniform_weights_of_any_range_are_finite():
+def test_a_range_wider_than_float32_is_refused():
     tile = FloatingPointTile(OUT, IN, rng=0)
-    tile.tile.set_weights_uniform_random(-3e38, 3e38)
-    assert np.isfinite(tile.get_weights()[0]).all()
+    with unchanged(tile), pytest.raises(ValueError, match="high - low must be finite"):
+        tile.tile.set_weights_uniform_random(-3e38, 3e38)

@@ -14,6 +14,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ BUILD_TOOLS = ("setuptools", "wheel", "Cython", "numpy")
 SOURCES = (".pyx", ".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".inl")
 
 MISSING = [name for name in BUILD_TOOLS if importlib.util.find_spec(name) is None]
+#: The oldest that pyproject.toml allows: older ones do not know its form of the license.
+SETUPTOOLS = 77
+if (
+    "setuptools" not in MISSING
+    and int(version("setuptools").split(".")[0]) < SETUPTOOLS
+):
+    MISSING.append(f"setuptools>={SETUPTOOLS}")
 
 pytestmark = [
     pytest.mark.slow,

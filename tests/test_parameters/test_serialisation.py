@@ -235,15 +235,15 @@ def test_namesake_is_refused_when_saved() -> None:
 def test_registered_user_class() -> None:
     @register_config_class
     @define
-    class OwnDevice(ConstantStepDevice):
+    class SerialisedDevice(ConstantStepDevice):
         """A user's device."""
 
         dw_min: float = 0.01
 
-    config = SingleRPUConfig(device=OwnDevice(w_max=1.0))
+    config = SingleRPUConfig(device=SerialisedDevice(w_max=1.0))
     again = from_dict(json.loads(json.dumps(to_dict(config))))
     assert again == config
-    assert type(again.device) is OwnDevice
+    assert type(again.device) is SerialisedDevice
 
 
 @given(

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-import rpupy
 from rpupy import tiles
 from rpupy.configs import (
     BoundManagementType,
@@ -36,8 +35,9 @@ from rpupy.configs import (
     WeightNoiseType,
 )
 from rpupy.parameters.base import RPUConfigBase
+from rpupy.rpu_base import _cpu
 
-STEPS = 4
+STEPS = 3
 DIGESTS = Path(__file__).parents[1] / "data" / "digests.json"
 #: How a batch is cut into calls.
 WHOLE, HALVES, SINGLES = "whole", "halves", "singles"
@@ -286,7 +286,7 @@ def main(arguments: list[str]) -> None:
         for pair in arguments[2:]:
             name, _, path = pair.partition("=")
             result[name] = continued(tiles.load(path), SCENARIOS[name], first)
-    isa = rpupy._cpu.isa()
+    isa = _cpu.isa()
     json.dump({"isa": isa, "digests": result}, sys.stdout)
 
 

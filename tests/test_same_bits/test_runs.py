@@ -171,7 +171,7 @@ def test_copies_continue_exactly(name, twin, reference):
 
 
 def test_saved_tiles_continue_exactly_in_a_new_process(tmp_path, reference):
-    first = 2
+    first = 1
     pairs = []
     for name in ALL:
         scenario = runs.SCENARIOS[name]
