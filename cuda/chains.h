@@ -67,8 +67,8 @@ RPUPY_BLOCK void for_each_chain(const Mine& mine, int64_t tile_rows, int64_t til
 template <class Shape, class Job>
 RPUPY_BLOCK void run_chains(const Job& job, int64_t rows, int64_t columns, int64_t depth) {
   // One column more than there are, or the transposing writes would all fall into one bank.
-  RPUPY_SHARED(float, left, Shape::kDepth * (Shape::kRows + 1));
-  RPUPY_SHARED(float, right, Shape::kDepth * (Shape::kColumns + 1));
+  RPUPY_SHARED(float, left, Shape::kDepth*(Shape::kRows + 1));
+  RPUPY_SHARED(float, right, Shape::kDepth*(Shape::kColumns + 1));
   using Mine = Chains<Shape, typename Job::Kept>;
   PerThread<Mine> chains;
   const int64_t column_tiles = (columns + Shape::kColumns - 1) / Shape::kColumns;
@@ -87,8 +87,7 @@ RPUPY_BLOCK void run_chains(const Job& job, int64_t rows, int64_t columns, int64
         for (int c = 0; c < Shape::kColumnsEach; ++c) {
           const bool inside = mine.row(r) < tile_rows && mine.column(c) < tile_columns;
           mine.kept[r][c] = {};
-          mine.sum[r][c] =
-              inside ? job.start(row + mine.row(r), column + mine.column(c), mine.kept[r][c]) : 0.0f;
+          mine.sum[r][c] = inside ? job.start(row + mine.row(r), column + mine.column(c), mine.kept[r][c]) : 0.0f;
         }
       }
     });

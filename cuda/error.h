@@ -26,8 +26,8 @@ struct Status {
   ::rpupy::cuda::Status { (call), #call, __FILE__, __LINE__ }
 
 // Leaves the function with the status of a call that fails. The call answers a Status; it may have commas in it.
-#define RPUPY_TRY(...)                                         \
-  do {                                                         \
-    const ::rpupy::cuda::Status rpupy_status = (__VA_ARGS__);  \
-    if (rpupy_status.failed()) return rpupy_status;            \
+#define RPUPY_TRY(...)                                        \
+  do {                                                        \
+    const ::rpupy::cuda::Status rpupy_status = (__VA_ARGS__); \
+    if (rpupy_status.failed()) return rpupy_status;           \
   } while (false)

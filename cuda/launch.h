@@ -29,8 +29,10 @@ inline unsigned blocks_of_threads(int64_t n) { return blocks_for((n + kBlockThre
 #define RPUPY_SHARED(Type, name, n) __shared__ Type name[n]
 
 // Answers the status of the launch; errors of the run appear when something waits for the stream.
+// clang-format off
 #define RPUPY_LAUNCH(kernel, grid, block, place, ...) \
   ((kernel)<<<(grid), (block), 0, (place).stream>>>(__VA_ARGS__), RPUPY_STATUS(cudaGetLastError()))
+// clang-format on
 
 template <class Each>
 RPUPY_BLOCK void threads(const Each& each) {

@@ -42,7 +42,7 @@ inline Status open_place(int device, Place* place) {
   return RPUPY_STATUS(cudaStreamCreateWithFlags(&place->stream, cudaStreamNonBlocking));
 }
 
-// Frees memory of kernels that still run, so it is for a place that has nothing under way any more.
+// What the stream still has to do is done first, by the runtime.
 inline void close_place(const Place& place) {
   const OnDevice current(place.device);
   if (place.stream != nullptr) cudaStreamDestroy(place.stream);
@@ -64,6 +64,19 @@ inline Status follow(const Place& later, cudaStream_t earlier) {
   if (!status.failed()) status = RPUPY_STATUS(cudaStreamWaitEvent(later.stream, event, 0));
   cudaEventDestroy(event);
   return status;
+}
+
+// Marks in a stream, and the time between two of them, for benchmarks.
+inline Status mark(const Place& place, cudaEvent_t* event) {
+  const OnDevice current(place.device);
+  RPUPY_TRY(current.status());
+  RPUPY_TRY(RPUPY_STATUS(cudaEventCreateWithFlags(event, cudaEventDefault)));
+  return RPUPY_STATUS(cudaEventRecord(*event, place.stream));
+}
+
+inline Status milliseconds_between(cudaEvent_t from, cudaEvent_t to, float* time) {
+  RPUPY_TRY(RPUPY_STATUS(cudaEventSynchronize(to)));
+  return RPUPY_STATUS(cudaEventElapsedTime(time, from, to));
 }
 
 }  // namespace cuda

@@ -271,9 +271,7 @@ chains_kernel(ProductChains<kBackward> job) {
 
 // ---- launches ------------------------------------------------------------------------------------
 
-static int64_t state_bytes(int64_t batch) {
-  return (batch * static_cast<int64_t>(sizeof(VectorState)) + 63) / 64 * 64;
-}
+static int64_t state_bytes(int64_t batch) { return (batch * static_cast<int64_t>(sizeof(VectorState)) + 63) / 64 * 64; }
 
 size_t product_scratch(const ProductArgs& args) {
   const IOParams& io = *reinterpret_cast<const IOParams*>(args.io);

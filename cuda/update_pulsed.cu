@@ -29,15 +29,15 @@ struct WordLayout {
   int64_t vectors;     // that one launch takes
 
   explicit WordLayout(const UpdateArgs& args)
-      : in_size(args.tile.in_size),
-        out_size(args.tile.out_size),
-        per_vector(longest_train(args)) {
+      : in_size(args.tile.in_size), out_size(args.tile.out_size), per_vector(longest_train(args)) {
     const int64_t bytes = per_vector * (in_size + out_size) * static_cast<int64_t>(sizeof(uint32_t));
     const int64_t most = bytes > 0 && kMostWordBytes / bytes > 1 ? kMostWordBytes / bytes : 1;
     vectors = args.batch < most ? args.batch : most;
   }
 
-  int64_t scale_bytes(int64_t batch) const { return (batch * static_cast<int64_t>(sizeof(TrainScales)) + 63) / 64 * 64; }
+  int64_t scale_bytes(int64_t batch) const {
+    return (batch * static_cast<int64_t>(sizeof(TrainScales)) + 63) / 64 * 64;
+  }
   int64_t words() const { return vectors * per_vector; }
 };
 
@@ -104,11 +104,11 @@ words_kernel(WordsJob job) {
     const TrainScales& s = job.scales[vector];
     TrainSide side = job.side;
     side.scale = job.x_side ? s.x_scale : s.d_scale;
-    job.out[at] = word < s.words ? train_word<float>(job.values[vector * job.lines + line], static_cast<uint32_t>(line),
-                                                     side, s.length, word, job.ordinal + static_cast<uint64_t>(vector),
-                                                     job.keys) ^
-                                       job.sign
-                                 : 0u;
+    job.out[at] = word < s.words
+                      ? train_word<float>(job.values[vector * job.lines + line], static_cast<uint32_t>(line), side,
+                                          s.length, word, job.ordinal + static_cast<uint64_t>(vector), job.keys) ^
+                            job.sign
+                      : 0u;
   });
 }
 
@@ -179,8 +179,7 @@ struct Crosspoint {
     job.weights[at] = w;
     job.pulse_ordinals[at] = queue.ordinal;
     if (job.apparent != nullptr) {
-      job.apparent[at] =
-          apparent_after_pulses(w, job.write_noise, crosspoint, queue.ordinal, job.plane, job.keys);
+      job.apparent[at] = apparent_after_pulses(w, job.write_noise, crosspoint, queue.ordinal, job.plane, job.keys);
     }
   }
 };
@@ -188,8 +187,8 @@ struct Crosspoint {
 template <class Device>
 RPUPY_KERNEL(kTileRows* kTileColumns)
 pulse_kernel(PulseJob<Device> job) {
-  RPUPY_SHARED(uint32_t, x_words, kSlice * kTileColumns);
-  RPUPY_SHARED(uint32_t, d_words, kSlice * kTileRows);
+  RPUPY_SHARED(uint32_t, x_words, kSlice* kTileColumns);
+  RPUPY_SHARED(uint32_t, d_words, kSlice* kTileRows);
   PerThread<Crosspoint<Device>> crosspoints;
   const int64_t column_tiles = (job.in_size + kTileColumns - 1) / kTileColumns;
   const int64_t row_tiles = (job.out_size + kTileRows - 1) / kTileRows;
@@ -262,9 +261,8 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
   uint32_t* x_words = reinterpret_cast<uint32_t*>(static_cast<char*>(scratch) + layout.scale_bytes(args.batch));
   uint32_t* d_words = x_words + layout.words() * layout.in_size;
 
-  const ScalesJob scales_job = {params, magnitude(args.lr), args.granularity, args.x,
-                                args.d, args.batch,         layout.in_size,   layout.out_size,
-                                scales};
+  const ScalesJob scales_job = {params,     magnitude(args.lr), args.granularity, args.x, args.d,
+                                args.batch, layout.in_size,     layout.out_size,  scales};
   RPUPY_TRY(RPUPY_LAUNCH(scales_kernel, blocks_for(args.batch), kBlockThreads, place, scales_job));
 
   PulseJob<Device> pulse_job = {*reinterpret_cast<const typename Device::Params*>(args.own),
@@ -291,7 +289,7 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
     RPUPY_TRY(make_words(place, args, layout, scales, first, words, true, x_words));
     RPUPY_TRY(make_words(place, args, layout, scales, first, words, false, d_words));
     pulse_job.words = words;
-    RPUPY_TRY(RPUPY_LAUNCH(pulse_kernel<Device>, blocks_for(tiles), kTileRows* kTileColumns, place, pulse_job));
+    RPUPY_TRY(RPUPY_LAUNCH(pulse_kernel<Device>, blocks_for(tiles), kTileRows * kTileColumns, place, pulse_job));
   }
   return {};
 }

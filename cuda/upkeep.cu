@@ -82,7 +82,8 @@ struct Decay {
 
 struct Diffuse {
   static RPUPY_BLOCK float next(const UpkeepJob& job, float w, int64_t at) {
-    return diffused(w, job.value[0].at(at), static_cast<uint32_t>(at), job.ordinal, job.plane, job.bounds(at), job.keys);
+    return diffused(w, job.value[0].at(at), static_cast<uint32_t>(at), job.ordinal, job.plane, job.bounds(at),
+                    job.keys);
   }
 };
 

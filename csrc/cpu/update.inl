@@ -325,9 +325,9 @@ struct PulseRow {
       const u32v ordinal = load_part(args.pulse_ordinals + at, n);
       const Mask touched = both(negate(equal(ordinal, load(s.before + (j - j0)))), first_lanes(n));
       if (!any(touched)) continue;
-      const f32v shown = apparent_after_pulses(load_part(args.weights + at, n), args.write_noise,
-                                               lane_numbers() + static_cast<uint32_t>(at), ordinal, args.tile.plane,
-                                               rule.keys);
+      const f32v shown =
+          apparent_after_pulses(load_part(args.weights + at, n), args.write_noise,
+                                lane_numbers() + static_cast<uint32_t>(at), ordinal, args.tile.plane, rule.keys);
       store_part(args.apparent + at, select(touched, shown, load_part(args.apparent + at, n)), n);
     }
   }
@@ -350,9 +350,8 @@ static int64_t live_words(const UpdateScratch& scratch, const UpdatePlan& plan, 
   for (int64_t k = 0; k < words; ++k) {
     const uint32_t d = scratch.d_words[k * plan.d_stride + row];
     const uint32_t* x = scratch.x_words + k * plan.x_stride;
-    for_slot_groups(d, [&](uint32_t slots, uint32_t most) {
-      rows.live[live++] = {x, d, slots, static_cast<int32_t>(most)};
-    });
+    for_slot_groups(
+        d, [&](uint32_t slots, uint32_t most) { rows.live[live++] = {x, d, slots, static_cast<int32_t>(most)}; });
   }
   return live;
 }

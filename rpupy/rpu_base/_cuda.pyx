@@ -13,7 +13,7 @@ import numpy as np
 
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
-from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, intptr_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -95,6 +95,29 @@ cdef class Stream:
         with nogil:
             status = cu.wait_for(self.place)
         _check(status)
+
+
+cdef class Mark:
+    """A point in the work of a stream, for benchmarks."""
+
+    cdef cu.cudaEvent_t event
+
+    def __cinit__(self, Stream stream):
+        self.event = NULL
+        _check(cu.mark(stream.place, &self.event))
+
+    def __dealloc__(self):
+        if self.event != NULL:
+            cu.cudaEventDestroy(self.event)
+
+    def milliseconds_since(self, Mark earlier):
+        """Time on the device between two marks; waits for the later one."""
+        cdef float time = 0.0
+        cdef cu.Status status
+        with nogil:
+            status = cu.milliseconds_between(earlier.event, self.event, &time)
+        _check(status)
+        return time
 
 
 cdef class DeviceArray:
@@ -290,7 +313,6 @@ cdef class CudaBackend:
 
     def __cinit__(self, out_size, in_size, key, device=None):
         cdef int current = 0
-        cdef cu.Status status
         if device is None:
             if cu.cudaGetDevice(&current) != cu.cudaSuccess:
                 current = 0

@@ -8,6 +8,7 @@ from rpupy.rpu_base._core cimport (
 
 cdef extern from "launchers.h" nogil:
     ctypedef void* cudaStream_t
+    ctypedef void* cudaEvent_t
     ctypedef enum cudaError_t:
         cudaSuccess
     ctypedef enum cudaMemcpyKind:
@@ -16,6 +17,7 @@ cdef extern from "launchers.h" nogil:
         cudaMemcpyDeviceToDevice
     cudaError_t cudaGetDeviceCount(int*)
     cudaError_t cudaGetDevice(int*)
+    cudaError_t cudaEventDestroy(cudaEvent_t)
     const char* cudaGetErrorName(cudaError_t)
     const char* cudaGetErrorString(cudaError_t)
 
@@ -35,6 +37,8 @@ cdef extern from "launchers.h" namespace "rpupy::cuda" nogil:
     Status open_place(int, Place*)
     void close_place(const Place&)
     Status wait_for(const Place&)
+    Status mark(const Place&, cudaEvent_t*)
+    Status milliseconds_between(cudaEvent_t, cudaEvent_t, float*)
     Status follow(const Place&, cudaStream_t)
 
     cppclass Buffer:

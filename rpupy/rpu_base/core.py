@@ -137,7 +137,7 @@ class CoreTile:
             self._forward_io = self._backward_io = _common.perfect_io()
         self._backend = self._new_backend(self._key)
 
-    def _new_backend(self, key: tuple[int, int]) -> Any:
+    def _new_backend(self, key: tuple[int, ...]) -> Any:
         return self.backend_class(self.out_size, self.in_size, key)
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from rpupy import threads
@@ -29,7 +28,7 @@ class DeviceTile(CoreTile):
     #: Compiled module of the backend.
     module = ""
 
-    def _new_backend(self, key: tuple[int, int]) -> Any:
+    def _new_backend(self, key: tuple[int, ...]) -> Any:
         backend = importlib.import_module(self.module).CudaBackend
         return backend(self.out_size, self.in_size, key, self._place)
 
@@ -164,4 +163,3 @@ class CudaHostTile(DeviceTile):
 
     backend_name = "cuda_host"
     module = "rpupy.rpu_base._cuda_host"
-

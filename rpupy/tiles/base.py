@@ -629,7 +629,7 @@ class Tile(Programming):
 
     def _to_backend(self, backend: str, place: int | None = None) -> Tile:
         """Return the counterpart on another backend, or the tile itself."""
-        cls = registry.counterpart(self.tile_kind, backend)
+        cls: Any = registry.counterpart(self.tile_kind, backend)
         here = getattr(self.tile, "device", None)
         if backend == self.backend and place in (None, here):
             return self

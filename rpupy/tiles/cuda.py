@@ -46,7 +46,9 @@ class _OnDevice(Tile):
         done = self.tile.scale_vectors(
             d_input, "d_input", operation.__name__, scales, transposed
         )
-        return super()._scaled_errors(d_input, operation, scales) if done is None else done
+        return (
+            super()._scaled_errors(d_input, operation, scales) if done is None else done
+        )
 
 
 class CudaAnalogTile(_OnDevice, AnalogTile):

@@ -216,7 +216,10 @@ UPDATES: dict[str, tuple[dict[str, Any], float]] = {
     "default": ({}, 0.05),
     "ascent": ({}, -0.05),
     "saturated": ({}, 5.0),
-    "no_management": ({"update_management": False, "update_bl_management": False}, 0.05),
+    "no_management": (
+        {"update_management": False, "update_bl_management": False},
+        0.05,
+    ),
     "long_trains": ({"desired_bl": 100, "update_bl_management": False}, 0.2),
     "very_long_trains": (
         {"fixed_bl": False, "update_bl_management": False, "update_management": False},
@@ -306,7 +309,9 @@ def test_scales_bias_and_layouts(digital: bool, columnwise: bool, backend: str) 
     config.mapping.weight_scaling_omega = 0.4
     config.mapping.weight_scaling_columnwise = columnwise
     config.mapping.digital_bias = digital
-    here = tiles.AnalogTile(6, 4, config, bias=True, in_trans=True, out_trans=True, rng=2)
+    here = tiles.AnalogTile(
+        6, 4, config, bias=True, in_trans=True, out_trans=True, rng=2
+    )
     rng = np.random.default_rng(1)
     here.set_weights(rng.standard_normal((6, 4)), rng.standard_normal(6))
     there = here._to_backend(backend)

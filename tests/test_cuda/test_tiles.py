@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rpupy import registry, tiles
-from rpupy.configs import SoftBoundsDevice, SingleRPUConfig
+from rpupy.configs import SingleRPUConfig, SoftBoundsDevice
 from rpupy.errors import CudaError
 from rpupy.rpu_base import cuda
 
@@ -155,7 +155,9 @@ def test_arrays_on_the_device_are_used_in_place(
     digital: bool, trans: bool, backend: str
 ) -> None:
     made = config(digital_bias=digital, weight_scaling_omega=0.5)
-    here = tiles.AnalogTile(5, 7, made, bias=True, in_trans=trans, out_trans=trans, rng=1)
+    here = tiles.AnalogTile(
+        5, 7, made, bias=True, in_trans=trans, out_trans=trans, rng=1
+    )
     rng = np.random.default_rng(1)
     here.set_weights(rng.standard_normal((5, 7)), rng.standard_normal(5))
     there = here._to_backend(backend)
