@@ -5,6 +5,10 @@ Everything else about the package is in pyproject.toml.
 
 import os
 import platform
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -38,12 +42,22 @@ if X86:
     avx512 = [f"-mavx512{part}" for part in ("f", "bw", "dq", "vl", "vpopcntdq")]
     ISA_FLAGS |= {"avx2": avx2, "avx512": [*avx2, *avx512, "-mprefer-vector-width=512"]}
 
+NUMPY_API = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
+
 # distutils compares sources only; a changed header has to rebuild all that includes it.
 HEADERS = sorted(
     str(path.relative_to(ROOT))
     for kind in ("h", "inl")
     for path in ROOT.glob(f"csrc/**/*.{kind}")
 )
+
+CUDA_NAME = "rpupy.rpu_base._cuda"
+CUDA_SOURCES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.cu", "*.h", "host/*")
+    for path in ROOT.glob(f"cuda/{pattern}")
+)
+KERNELS = [path for path in CUDA_SOURCES if path.endswith(".cu")]
 
 
 def library(name: str, source: str, flags: list[str]) -> tuple[str, dict]:
@@ -68,15 +82,116 @@ LIBRARIES.append(
 )
 
 
+# RPUPY_CUDA=auto builds _cuda if nvcc is there and works, 1 insists on it, 0 leaves it out.
+CUDA_WANTED = os.environ.get("RPUPY_CUDA", "auto")
+# Contraction, flushing and approximate division would change bits.
+NVCC_FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "--fmad=false",
+    "--ftz=false",
+    "--prec-div=true",
+    "--prec-sqrt=true",
+    "-Xcompiler",
+    "-ffp-contract=off,-fPIC,-fvisibility=hidden",
+]
+
+
+def cuda_architectures() -> list[str]:
+    """Return nvcc's words for RPUPY_CUDA_ARCHS: binaries, and PTX of the last."""
+    asked = os.environ.get("RPUPY_CUDA_ARCHS", "75;80;86;89;90")
+    names = [part.removeprefix("sm_") for part in re.split(r"[;, ]+", asked) if part]
+    codes = [f"arch=compute_{name},code=sm_{name}" for name in names]
+    codes.append(f"arch=compute_{names[-1]},code=compute_{names[-1]}")
+    return [word for code in codes for word in ("-gencode", code)]
+
+
+def find_nvcc() -> str | None:
+    """Return the path of nvcc, if there is one."""
+    homes = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH")]
+    folders = [str(Path(home, "bin")) for home in homes if home]
+    found = [shutil.which("nvcc", path=folder) for folder in folders]
+    return next((path for path in found if path), shutil.which("nvcc"))
+
+
 class BuildExt(build_ext):
     """build_ext that also works alone, on a tree whose libraries are not built yet."""
 
     def run(self) -> None:
-        """Build the libraries, then the modules that link them."""
+        """Build the libraries and the CUDA kernels, then the modules that link them."""
         self.run_command("build_clib")
         clib = self.get_finalized_command("build_clib")
         self.library_dirs.append(clib.build_clib)
+        for ext in [ext for ext in self.extensions if ext.name == CUDA_NAME]:
+            try:
+                self.compile_kernels(ext)
+            except (OSError, subprocess.CalledProcessError) as error:
+                if CUDA_WANTED == "1":
+                    raise
+                self.warn(f"rpupy is built without CUDA: {error}")
+                self.extensions.remove(ext)
         super().run()
+
+    def compile_kernels(self, ext: Extension) -> None:
+        """Compile the .cu files with nvcc, and tell the extension what to link."""
+        nvcc = find_nvcc()
+        if nvcc is None:
+            raise OSError("nvcc is not here; RPUPY_CUDA=0 builds without it")
+        folder = Path(self.build_temp, "cuda")
+        folder.mkdir(parents=True, exist_ok=True)
+        # Where nvcc's own headers and libraries are, whatever wrapper was found.
+        told = subprocess.run(
+            [nvcc, "--dryrun", "-c", KERNELS[0]],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr
+        ext.include_dirs += re.findall(r'"-I([^"]+)"', told)
+        ext.library_dirs += re.findall(r'"-L([^"]+)"', told)
+        newest = max(os.path.getmtime(path) for path in [*HEADERS, *CUDA_SOURCES])
+
+        def compile_one(source: str) -> str:
+            target = folder / f"{Path(source).stem}.o"
+            if self.force or not target.exists() or target.stat().st_mtime < newest:
+                # Under another name until it is whole.
+                part = target.with_suffix(".part.o")
+                flags = [*NVCC_FLAGS, *cuda_architectures()]
+                subprocess.run([nvcc, *flags, "-c", source, "-o", part], check=True)
+                part.replace(target)
+            return str(target)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            ext.extra_objects += pool.map(compile_one, KERNELS)
+
+
+def cuda() -> Extension:
+    """Return the CUDA kernels; nvcc compiles them before this is linked."""
+    return Extension(
+        CUDA_NAME,
+        ["rpupy/rpu_base/_cuda.pyx"],
+        include_dirs=["cuda", "csrc", numpy.get_include()],
+        libraries=["cudart_static", "dl", "rt", "pthread"],
+        define_macros=NUMPY_API,
+        depends=[*HEADERS, *CUDA_SOURCES],
+        extra_compile_args=[*COMMON, *EXTRA],
+        extra_link_args=EXTRA,
+        language="c++",
+        optional=CUDA_WANTED != "1",
+    )
+
+
+def host_compiled_cuda() -> Extension:
+    """Return the CUDA kernels as a host module, with which tests run them without a GPU."""
+    return Extension(
+        "rpupy.rpu_base._cuda_host",
+        ["rpupy/rpu_base/_cuda_host.pyx", "cuda/host/kernels.cpp"],
+        include_dirs=["cuda", "csrc", numpy.get_include()],
+        define_macros=[*NUMPY_API, ("RPUPY_CUDA_ON_HOST", None)],
+        depends=[*HEADERS, *CUDA_SOURCES, "rpupy/rpu_base/_cuda.pyx"],
+        extra_compile_args=[*COMMON, *EXTRA],
+        extra_link_args=EXTRA,
+        language="c++",
+    )
 
 
 def modules() -> list[Extension]:
@@ -87,13 +202,18 @@ def modules() -> list[Extension]:
         # Dispatch first: a static library is searched for what those before it still lack.
         libraries=[name for name, _ in reversed(LIBRARIES)],
         include_dirs=["csrc", numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        define_macros=NUMPY_API,
         depends=HEADERS,
         extra_compile_args=[*COMMON, *OPENMP, *EXTRA],
         extra_link_args=[*OPENMP, *EXTRA],
         language="c++",
     )
-    return cythonize([cpu], build_dir="build/cython")
+    wanted = [cpu]
+    if os.environ.get("RPUPY_CUDA_HOST", "1") != "0":
+        wanted.append(host_compiled_cuda())
+    if CUDA_WANTED == "1" or (CUDA_WANTED != "0" and find_nvcc()):
+        wanted.append(cuda())
+    return cythonize(wanted, build_dir="build/cython")
 
 
 setup(

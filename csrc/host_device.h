@@ -9,8 +9,10 @@
 
 #if defined(__CUDACC__)
 #define RPUPY_HD __host__ __device__ __forceinline__
+#define RPUPY_UNROLL _Pragma("unroll")
 #else
 #define RPUPY_HD inline __attribute__((always_inline))
+#define RPUPY_UNROLL _Pragma("GCC unroll 16")
 #endif
 
 // Code seen by an ISA unit lives in a namespace of that ISA: otherwise the linker may keep the
@@ -84,6 +86,8 @@ RPUPY_HD uint32_t count_bits(uint32_t u) {
   return static_cast<uint32_t>(__builtin_popcount(u));
 #endif
 }
+// ~0 << n, which is 0 from n = 32 on.
+RPUPY_HD uint32_t shift_left_all_ones(uint32_t n) { return n < 32 ? 0xffffffffu << n : 0u; }
 
 }  // namespace RPUPY_ISA_NAME
 }  // namespace rpupy

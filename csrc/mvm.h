@@ -9,6 +9,10 @@
 
 namespace rpupy {
 
+constexpr int64_t kGroup = 64;   // lines that share 16 blocks of random words
+constexpr int kMaxRounds = 32;   // of bound management; reductions double: more than max_bm_factor can ask for
+constexpr int kNormChains = 16;  // of a norm: chain l adds the squares of the inputs l, l + 16, ...
+
 // Codes of the enums that kernels switch on; Python binds them by name (rpupy/rpu_base/_common.py).
 enum NoiseManagement { kNoiseNone = 0, kNoiseAbsMax = 1, kNoiseMax = 2, kNoiseConstant = 3 };
 enum BoundManagement { kBoundNone = 0, kBoundIterative = 1 };
@@ -76,6 +80,27 @@ RPUPY_HD VectorScale vector_scale(const IOParams& io, float abs_max, float max, 
 RPUPY_HD bool last_round(const IOParams& io, float reduction) {
   const float step = converter_step(io.inp_res, io.inp_bound);
   return reduction >= io.max_bm_factor + 1.0f || (step > 0.0f && reduction > io.max_bm_res / step);
+}
+
+// How often an input is multiplied at most.
+RPUPY_HD int most_rounds(const IOParams& io, bool backward) {
+  if (backward || static_cast<int>(io.bound_management) != kBoundIterative) return 1;
+  float reduction = 1.0f;
+  int rounds = 1;
+  for (; rounds < kMaxRounds && !last_round(io, reduction); ++rounds) reduction *= 2.0f;
+  return rounds;
+}
+
+RPUPY_HD bool has_weight_noise(const IOParams& io) {
+  return static_cast<int>(io.w_noise_type) == kWeightNoiseAdditive && io.w_noise > 0.0f;
+}
+
+// Euclidean norm from its chains, whose inputs were divided by `power`; they are added pairwise, in place.
+RPUPY_HD float norm_of_chains(float* chains, float power) {
+  for (int width = kNormChains / 2; width > 0; width /= 2) {
+    for (int l = 0; l < width; ++l) chains[l] += chains[l + width];
+  }
+  return square_root(chains[0]) * power;
 }
 
 template <class F>

@@ -34,6 +34,12 @@ RPUPY_HD F magnitude(F a) {
   return float_of_bits(bits_of(a) & 0x7fffffffu);
 }
 
+// Not zero, in the sign bit, where a is NaN or infinite.
+template <class F>
+RPUPY_HD UIntOf<F> not_finite(F a) {
+  return ((bits_of(a) & 0x7fffffffu) + 0x00800000u) & 0x80000000u;
+}
+
 // lo wins over hi where the interval is empty, as "w = min(w, hi), then w = max(w, lo)" says.
 template <class F>
 RPUPY_HD F clamp(F a, F lo, F hi) {

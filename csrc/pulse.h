@@ -69,6 +69,17 @@ RPUPY_HD TrainScales train_scales(const UpdateParams& p, float lr, float granula
   return s;
 }
 
+// An upper limit of the words of any vector, from the parameters alone. `lr` is a magnitude.
+RPUPY_HD int64_t longest_train(const UpdateParams& p, float lr, float granularity) {
+  float length = p.desired_bl;
+  if (p.fixed_bl == 0.0f && p.update_bl_management == 0.0f) {
+    const float needed = __builtin_ceilf(lr / granularity);
+    if (needed > length) length = needed;
+  }
+  if (!(length < 1.0e9f)) length = 1.0e9f;
+  return (static_cast<int64_t>(length) + kSlotsPerWord - 1) / kSlotsPerWord;
+}
+
 // A resolution given as a number of steps is inverted; a negative one is none.
 RPUPY_HD float resolution(float res) { return res > 1.0f ? 1.0f / res : (res > 0.0f ? res : 0.0f); }
 
@@ -89,6 +100,15 @@ struct TrainSide {
   uint32_t round_stream;
   uint32_t plane;
 };
+
+RPUPY_HD TrainSide train_side(const UpdateParams& p, bool x_side, uint32_t plane) {
+  return {0.0f,
+          resolution(p.res),
+          p.sto_round != 0.0f,
+          static_cast<uint32_t>(x_side ? kStreamTrainX : kStreamTrainD),
+          static_cast<uint32_t>(x_side ? kStreamRoundX : kStreamRoundD),
+          plane};
+}
 
 // Word `word` of the trains of a set of lines, for a train of `length` slots.
 template <class F>

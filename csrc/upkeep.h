@@ -19,6 +19,22 @@ RPUPY_HD F within(F w, const Bounds<F>& b) {
   return clamp(w, b.low, b.high);
 }
 
+// Uniform in [low, high).
+template <class F>
+RPUPY_HD F drawn_uniformly(float low, float high, UIntOf<F> crosspoint, uint64_t ordinal, uint32_t plane,
+                           const Bounds<F>& b, const RoundKeys& keys) {
+  const F u = uniform<F>(draw_block<F>(crosspoint, ordinal, counter_tag(kStreamInit, plane, 0), keys).w[0]);
+  return within(fma(all_lanes<F>(high - low), u, all_lanes<F>(low)), b);
+}
+
+// Whether a column is one of `columns` from `first` on, counted around an array of `size`.
+template <class F>
+RPUPY_HD MaskOf<F> in_columns(UIntOf<F> column, uint32_t first, uint32_t columns, uint32_t size) {
+  using U = UIntOf<F>;
+  const U distance = select(less(column, all_lanes_of<U>(first)), column + (size - first), column - first);
+  return less(distance, all_lanes_of<U>(columns));
+}
+
 // Towards the reset bias by the fraction alpha (1 - decay_scales).
 template <class F>
 RPUPY_HD F decayed(F w, F scale, F bias, float alpha, const Bounds<F>& b) {

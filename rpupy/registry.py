@@ -17,6 +17,7 @@ from rpupy.rpu_base import cuda
 __all__ = [
     "available_backends",
     "core_class",
+    "counterpart",
     "kernel_name",
     "register_device",
     "tile_class",
@@ -30,13 +31,27 @@ _TILES = {
     "floating_point": "rpupy.tiles.floating_point:FloatingPointTile",
 }
 
+#: The same class with its array elsewhere: kind of tile and backend -> class.
+_COUNTERPARTS = {
+    ("analog", "cuda"): "rpupy.tiles.cuda:CudaAnalogTile",
+    ("floating_point", "cuda"): "rpupy.tiles.cuda:CudaFloatingPointTile",
+    ("analog", "cuda_host"): "rpupy.tiles.cuda:CudaHostAnalogTile",
+    ("floating_point", "cuda_host"): "rpupy.tiles.cuda:CudaHostFloatingPointTile",
+}
+
 #: Kind of tile and backend -> class that owns the arrays.
 _CORES = {
     ("analog", "cpu"): "rpupy.rpu_base.core:CpuTile",
     ("floating_point", "cpu"): "rpupy.rpu_base.core:CpuTile",
+    ("analog", "cuda"): "rpupy.rpu_base.device:CudaTile",
+    ("floating_point", "cuda"): "rpupy.rpu_base.device:CudaTile",
+    ("analog", "cuda_host"): "rpupy.rpu_base.device:CudaHostTile",
+    ("floating_point", "cuda_host"): "rpupy.rpu_base.device:CudaHostTile",
 }
 
 _BACKENDS = ("cpu", "cuda")
+#: The CUDA kernels compiled for the host: for tests, and in no list that users see.
+_HOST = "cuda_host"
 
 
 def tile_class(config: RPUConfigBase) -> type[Any]:
@@ -85,7 +100,8 @@ def core_class(kind: str, backend: str) -> type[Any]:
     kind : str
         Kind of tile: the `tile_kind` of a configuration.
     backend : str
-        ``"cpu"`` or ``"cuda"``.
+        ``"cpu"``, ``"cuda"``, or ``"cuda_host"``: the CUDA kernels compiled for the
+        host, for tests.
 
     Returns
     -------
@@ -99,9 +115,42 @@ def core_class(kind: str, backend: str) -> type[Any]:
     BackendUnavailableError
         If the backend cannot be used here; the message says why.
     """
+    _check_backend(kind, backend)
+    if (kind, backend) not in _CORES:
+        raise BackendUnavailableError(f"there are no {kind} tiles for {backend}")
+    return _imported(_CORES[kind, backend])
+
+
+def counterpart(kind: str, backend: str) -> type[Any]:
+    """Find the class of tiles of a kind whose array is elsewhere.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of tile: the `tile_kind` of a configuration.
+    backend : str
+        As in `core_class`.
+
+    Returns
+    -------
+    type
+        Such as `rpupy.tiles.CudaAnalogTile`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind or backend.
+    BackendUnavailableError
+        If the backend cannot be used here; the message says why.
+    """
+    _check_backend(kind, backend)
+    return _imported(_TILES[kind] if backend == "cpu" else _COUNTERPARTS[kind, backend])
+
+
+def _check_backend(kind: str, backend: str) -> None:
     if kind not in _TILES:
         raise ValueError(f"kind must be one of {_listed(_TILES)}, got {kind!r}")
-    if backend not in _BACKENDS:
+    if backend not in (*_BACKENDS, _HOST):
         raise ValueError(
             f"backend must be one of {_listed(_BACKENDS)}, got {backend!r}"
         )
@@ -109,9 +158,10 @@ def core_class(kind: str, backend: str) -> type[Any]:
         raise BackendUnavailableError(
             f"CUDA is not available: {cuda.why_unavailable()}"
         )
-    if (kind, backend) not in _CORES:
-        raise BackendUnavailableError(f"there are no {kind} tiles for {backend}")
-    return _imported(_CORES[kind, backend])
+    if backend == _HOST and not cuda.is_host_compiled():
+        raise BackendUnavailableError(
+            "the CUDA kernels were not compiled for the host: RPUPY_CUDA_HOST=0"
+        )
 
 
 def available_backends() -> tuple[str, ...]:

@@ -9,6 +9,7 @@
 #include "../devices/device_list.h"
 #include "../mvm.h"
 #include "../pulse.h"
+#include "../queue.h"
 #include "../upkeep.h"
 #include "environment.h"
 

@@ -6,9 +6,7 @@
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
-constexpr int64_t kGroup = 64;  // lines that share 16 blocks of random words
 constexpr int64_t kChunk = 72;  // vectors that a thread takes through the array together: they fit an L2 cache
-constexpr int kMaxRounds = 32;  // reductions double: more than max_bm_factor can ask for
 
 struct InputRange {
   float abs_max;
@@ -18,11 +16,11 @@ struct InputRange {
 
 static InputRange input_range(const float* x, int64_t n) {
   f32v abs_max = {}, max = f32v{} - __builtin_inff();
-  u32v exponents = {};
+  u32v flaws = {};
   const auto take = [&](f32v v) {
     abs_max = maximum(abs_max, magnitude(v));
     max = maximum(max, v);
-    exponents = exponents | (u32v)(((bits_of(v) & 0x7fffffffu) + 0x00800000u) & 0x80000000u);
+    flaws = flaws | not_finite(v);
   };
   int64_t j = 0;
   for (; j + kLanes <= n; j += kLanes) take(load(x + j));
@@ -31,7 +29,7 @@ static InputRange input_range(const float* x, int64_t n) {
     // Lanes behind the end repeat the first entry: they can change neither maximum.
     take(select(first_lanes(left), load_part(x + j, left), f32v{} + x[0]));
   }
-  return {largest_lane(abs_max), largest_lane(max), !any(not_zero(exponents))};
+  return {largest_lane(abs_max), largest_lane(max), !any(not_zero(flaws))};
 }
 
 static bool all_finite(const float* x, int64_t n) {
@@ -64,7 +62,7 @@ struct Pass {
   int64_t inputs, outputs;
   int64_t input_stride, output_stride;
   float input_step, output_step;
-  bool bound_management;
+  int rounds;
 
   explicit Pass(const ProductArgs& a)
       : args(a),
@@ -76,7 +74,7 @@ struct Pass {
         output_stride(round_up(outputs, kGroup)),
         input_step(converter_step(io.inp_res, io.inp_bound)),
         output_step(converter_step(io.out_res, io.out_bound)),
-        bound_management(!a.backward && static_cast<int>(io.bound_management) == kBoundIterative) {}
+        rounds(most_rounds(io, a.backward != 0)) {}
 
   uint32_t tag(ProductPurpose purpose, int round) const {
     return counter_tag(args.stream + purpose, args.tile.plane, static_cast<uint32_t>(round) << 4);
@@ -151,26 +149,23 @@ struct Pass {
     }
   }
 
-  // Euclidean norm of a prepared input, as 16 chains that are added pairwise. A power of two, which changes no bit, keeps
+  // Euclidean norm of a prepared input, as kNormChains chains. A power of two, which changes no bit, keeps
   // the squares of very large and very small inputs within range.
   float norm(const float* prepared) const {
     f32v largest = {};
     for (int64_t j = 0; j < input_stride; j += kLanes) largest = maximum(largest, magnitude(load(prepared + j)));
     const float power = power_of_two_below(largest_lane(largest));
     const float factor = 1.0f / power;
-    f32v sums[16 / kLanes] = {};
-    for (int64_t j = 0; j < input_stride; j += 16) {
-      for (int part = 0; part < 16 / kLanes; ++part) {
+    f32v sums[kNormChains / kLanes] = {};
+    for (int64_t j = 0; j < input_stride; j += kNormChains) {
+      for (int part = 0; part < kNormChains / kLanes; ++part) {
         const f32v v = load(prepared + j + part * kLanes) * factor;
         sums[part] = fma(v, v, sums[part]);
       }
     }
-    float s[16];
-    for (int part = 0; part < 16 / kLanes; ++part) store(s + part * kLanes, sums[part]);
-    for (int width = 8; width > 0; width /= 2) {
-      for (int l = 0; l < width; ++l) s[l] += s[l + width];
-    }
-    return square_root(s[0]) * power;
+    float chains[kNormChains];
+    for (int part = 0; part < kNormChains / kLanes; ++part) store(chains + part * kLanes, sums[part]);
+    return norm_of_chains(chains, power);
   }
 
   // y[slot, from ... to) = product of the prepared vectors.
@@ -261,9 +256,9 @@ static void run_chunk(const Pass& pass, int64_t first, int64_t count, int64_t fr
     }
     return;
   }
-  const bool weight_noise = static_cast<int>(io.w_noise_type) == kWeightNoiseAdditive && io.w_noise > 0.0f;
+  const bool weight_noise = has_weight_noise(io);
   float reduction = 1.0f;
-  for (int round = 0; active > 0 && round < kMaxRounds; ++round, reduction *= 2.0f) {
+  for (int round = 0; active > 0; ++round, reduction *= 2.0f) {
     int64_t slots = 0;
     for (int64_t a = 0; a < active; ++a) {
       const int32_t v = s.active[a];
@@ -280,7 +275,7 @@ static void run_chunk(const Pass& pass, int64_t first, int64_t count, int64_t fr
       s.active[slots++] = v;
     }
     pass.multiply(slots, s.prepared, s.y, from, to, s.panel);
-    const bool last = !pass.bound_management || last_round(io, reduction) || round + 1 == kMaxRounds;
+    const bool last = round + 1 == pass.rounds;
     active = 0;
     for (int64_t slot = 0; slot < slots; ++slot) {
       const int32_t v = s.active[slot];

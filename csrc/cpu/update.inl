@@ -87,7 +87,6 @@ static void update_exact(const UpdateArgs& args, void* scratch) {
 constexpr int64_t kWordsPerChunk = 128;     // words of trains made at a time
 constexpr int64_t kColumnsPerBlock = 1024;  // columns whose words stay near while the rows pass
 constexpr int64_t kBlockWords = 32768;      // words of x in a block of columns, at most: half of an L1 cache
-constexpr uint32_t kQueueRoom = 16;         // pulses that a queue of 32 takes at once
 
 // One word of a chunk: which vector it belongs to, and which of its words it is.
 struct WordRef {
@@ -158,16 +157,8 @@ static TrainScales scales_of(const UpdateArgs& args, int64_t b) {
   return train_scales(p, magnitude(args.lr), args.granularity, x_max, d_max);
 }
 
-// An upper limit of the words of any vector, from the parameters alone.
 static int64_t longest_train(const UpdateArgs& args) {
-  const UpdateParams& p = *reinterpret_cast<const UpdateParams*>(args.update);
-  float length = p.desired_bl;
-  if (p.fixed_bl == 0.0f && p.update_bl_management == 0.0f) {
-    const float needed = __builtin_ceilf(magnitude(args.lr) / args.granularity);
-    if (needed > length) length = needed;
-  }
-  if (!(length < 1.0e9f)) length = 1.0e9f;
-  return (static_cast<int64_t>(length) + kSlotsPerWord - 1) / kSlotsPerWord;
+  return longest_train(*reinterpret_cast<const UpdateParams*>(args.update), magnitude(args.lr), args.granularity);
 }
 
 static int64_t chunk_words(const UpdateArgs& args) {
@@ -185,12 +176,7 @@ static void make_words(const UpdateArgs& args, const TrainScales* scales, const 
   const UpdateParams& p = *reinterpret_cast<const UpdateParams*>(args.update);
   const int64_t lines = x_side ? args.tile.in_size : args.tile.out_size;
   const float* values = x_side ? args.x : args.d;
-  TrainSide side = {0.0f,
-                    resolution(p.res),
-                    p.sto_round != 0.0f,
-                    static_cast<uint32_t>(x_side ? kStreamTrainX : kStreamTrainD),
-                    static_cast<uint32_t>(x_side ? kStreamRoundX : kStreamRoundD),
-                    args.tile.plane};
+  TrainSide side = train_side(p, x_side, args.tile.plane);
   int64_t from, to;
   member.share(words, 1, from, to);
   for (int64_t k = from; k < to; ++k) {
@@ -211,17 +197,6 @@ static void make_words(const UpdateArgs& args, const TrainScales* scales, const 
   }
 }
 
-// Pulses wait in a queue for each crosspoint: bit s tells whether the pulse with ordinal (ordinal & ~3) + s goes up, and
-// `fill` is the position behind the last one. Draws come in blocks of four normals for four consecutive ordinals.
-struct Queues {
-  u32v ordinal;
-  u32v queue;
-  u32v fill;
-
-  RPUPY_HD Mask pending() const { return less(ordinal & 3u, fill); }
-  RPUPY_HD Mask full() const { return less(u32v{} + 3u, fill); }
-};
-
 // The pulses of one device on the crosspoints of one row.
 template <class Device>
 struct PulseRow {
@@ -231,8 +206,7 @@ struct PulseRow {
   static constexpr int kCrowd = kLanes * 3 / 4;  // lanes that make a block of draws worth its price
 
   const UpdateArgs& args;
-  const typename Device::Params& params;
-  const RoundKeys& keys;
+  PulseRule<Device> rule;
   int64_t row;  // first crosspoint
 
   // Reads one value for each plane by `read(plane)`; the fields of a Cell lie in the order of their names.
@@ -243,49 +217,6 @@ struct PulseRow {
 #pragma GCC unroll 12
     for (int plane = 0; plane < kPlanes; ++plane) field[plane] = read(plane);
     return cell;
-  }
-
-  // The next four normals of each crosspoint, times dw_min_std.
-  RPUPY_HD Normals<f32v> noise(u32v crosspoint, u32v ordinal) const {
-    if (args.dw_min_std == 0.0f) return {};
-    const u32v tag = u32v{} + counter_tag(kStreamPulse, args.tile.plane, 0);
-    Normals<f32v> z = normals<f32v>(philox(crosspoint, ordinal >> 2, u32v{}, tag, keys));
-#pragma GCC unroll 4
-    for (int s = 0; s < 4; ++s) z.z[s] = z.z[s] * args.dw_min_std;
-    return z;
-  }
-
-  // Four pulses on each lane of `mask`, which all have as many and start at the beginning of a block.
-  RPUPY_HD void apply_whole(Mask mask, u32v crosspoint, Queues& q, f32v& w, const Cell& cell) const {
-    const Normals<f32v> z = noise(crosspoint, q.ordinal);
-    f32v moved = w;
-#pragma GCC unroll 4
-    for (uint32_t s = 0; s < 4; ++s) {
-      const Mask up = not_zero(q.queue & (1u << s));
-      moved = clamp(Device::template pulse<f32v>(params, cell, moved, up, z.z[s]), cell.min_bound, cell.max_bound);
-    }
-    w = select(mask, moved, w);
-    q.ordinal = select(mask, q.ordinal + 4u, q.ordinal);
-    q.queue = select(mask, q.queue >> 4, q.queue);
-    q.fill = select(mask, q.fill - 4u, q.fill);
-  }
-
-  // Up to four pulses on each lane of `mask`: those of its present block of ordinals.
-  RPUPY_HD void apply(Mask mask, u32v crosspoint, Queues& q, f32v& w, const Cell& cell) const {
-    const Normals<f32v> z = noise(crosspoint, q.ordinal);
-    const u32v start = q.ordinal & 3u;
-#pragma GCC unroll 4
-    for (uint32_t s = 0; s < 4; ++s) {
-      const u32v position = u32v{} + s;
-      const Mask active = both(mask, both(less(start, position + 1u), less(position, q.fill)));
-      const Mask up = not_zero(q.queue & (1u << s));
-      const f32v moved = Device::template pulse<f32v>(params, cell, w, up, z.z[s]);
-      w = select(active, clamp(moved, cell.min_bound, cell.max_bound), w);
-    }
-    const u32v done = select(less(u32v{} + 4u, q.fill), u32v{} + 4u, q.fill);
-    q.ordinal = select(mask, q.ordinal + (done - start), q.ordinal);
-    q.queue = select(mask, q.queue >> 4, q.queue);
-    q.fill = select(mask, q.fill - done, q.fill);
   }
 
   // Rows are too short, and too many planes alternate, for the processor to foresee the next row.
@@ -302,7 +233,7 @@ struct PulseRow {
 
   // Full blocks, as long as the lanes are crowded or a queue has no room for another word. Out of line and by value: the
   // counting loop keeps its queues in registers that way.
-  __attribute__((noinline)) Queues drain(int64_t at, int n, Queues q) const {
+  __attribute__((noinline)) Queues<f32v> drain(int64_t at, int n, Queues<f32v> q) const {
     const u32v crosspoint = lane_numbers() + static_cast<uint32_t>(at);
     const Cell cell = load_cell(at, n);
     f32v w = load_part(args.weights + at, n);
@@ -310,25 +241,17 @@ struct PulseRow {
       const Mask full = q.full();
       if (count_lanes(full) < kCrowd && !any(less(u32v{} + kQueueRoom, q.fill))) break;
       if (any(both(full, not_zero(q.ordinal & 3u)))) {
-        apply(full, crosspoint, q, w, cell);
+        rule.template apply<f32v>(full, crosspoint, q, w, cell);
       } else {
-        apply_whole(full, crosspoint, q, w, cell);
+        rule.template apply_whole<f32v>(full, crosspoint, q, w, cell);
       }
     }
     store_part(args.weights + at, w, n);
     return q;
   }
 
-  // Queues the coincidences of one word, for which the queue has room.
-  RPUPY_HD static void enqueue(u32v word, const LiveWord& live, Queues& q) {
-    const u32v up = (u32v)((i32v)(word ^ live.d) >> 31);
-    const u32v behind = q.fill + count_bits(word & live.slots);
-    q.queue = q.queue | (shift_left_all_ones(q.fill) & ~shift_left_all_ones(behind) & up);
-    q.fill = behind;
-  }
-
   // The pulses of all live words on one set of lanes. Those that are still queued at the end are returned.
-  RPUPY_HD Queues count(int64_t j, int n, int64_t live, const RowScratch& s, Queues q) const {
+  RPUPY_HD Queues<f32v> count(int64_t j, int n, int64_t live, const RowScratch& s, Queues<f32v> q) const {
     // No fill exceeds `reach`, which grows by the pulses of each word of d: most words need no look at the lanes.
     int reach = 3;
     for (int64_t k = 0; k < live; ++k) {
@@ -338,7 +261,7 @@ struct PulseRow {
         reach = kQueueRoom;
       }
       reach += word.most;
-      enqueue(load(word.x + j), word, q);
+      q.enqueue(load(word.x + j), word.d, word.slots);
     }
     return q;
   }
@@ -347,7 +270,7 @@ struct PulseRow {
   int64_t run_lanes(int64_t j, int n, int64_t j0, int64_t live, RowScratch& s, int64_t listed) const {
     const int64_t at = row + j;
     prefetch(at + args.tile.in_size);
-    Queues q = {load_part(args.pulse_ordinals + at, n), {}, {}};
+    Queues<f32v> q = {load_part(args.pulse_ordinals + at, n), {}, {}};
     if (args.apparent != nullptr) store(s.before + (j - j0), q.ordinal);
     q.fill = q.ordinal & 3u;
     q = count(j, n, live, s, q);
@@ -356,7 +279,7 @@ struct PulseRow {
     if (count_lanes(pending) >= kCrowd / 2) {
       const Cell cell = load_cell(at, n);
       f32v w = load_part(args.weights + at, n);
-      apply(pending, lane_numbers() + static_cast<uint32_t>(at), q, w, cell);
+      rule.template apply<f32v>(pending, lane_numbers() + static_cast<uint32_t>(at), q, w, cell);
       store_part(args.weights + at, w, n);
       pending = both(pending, not_zero(q.fill));
     }
@@ -364,7 +287,7 @@ struct PulseRow {
     return listed + enlist(lane_numbers() + static_cast<uint32_t>(j), q, pending, s, listed);
   }
 
-  RPUPY_HD static int enlist(u32v column, const Queues& q, Mask pending, RowScratch& s, int64_t at) {
+  RPUPY_HD static int enlist(u32v column, const Queues<f32v>& q, Mask pending, RowScratch& s, int64_t at) {
     if (!any(pending)) return 0;
     append(s.column + at, column, pending);
     append(s.queue + at, q.queue, pending);
@@ -382,10 +305,10 @@ struct PulseRow {
         const Mask mask = first_lanes(n);
         // Lanes behind the end of the list stand on a column of this block; the mask keeps them from moving it.
         const u32v column = select(mask, load(s.column + at), u32v{} + static_cast<uint32_t>(j0));
-        Queues q = {gather(ordinals, column), load(s.queue + at), load(s.fill + at)};
+        Queues<f32v> q = {gather(ordinals, column), load(s.queue + at), load(s.fill + at)};
         const Cell cell = read_cell([&](int plane) { return gather(args.cell[plane] + row, column); });
         f32v w = gather(weights, column);
-        apply(mask, column + static_cast<uint32_t>(row), q, w, cell);
+        rule.template apply<f32v>(mask, column + static_cast<uint32_t>(row), q, w, cell);
         scatter(weights, column, w, mask);
         scatter(ordinals, column, q.ordinal, mask);
         left += enlist(column, q, both(mask, not_zero(q.fill)), s, left);
@@ -402,9 +325,9 @@ struct PulseRow {
       const u32v ordinal = load_part(args.pulse_ordinals + at, n);
       const Mask touched = both(negate(equal(ordinal, load(s.before + (j - j0)))), first_lanes(n));
       if (!any(touched)) continue;
-      const u32v tag = u32v{} + counter_tag(kStreamApparent, args.tile.plane, 0);
-      const f32v z = one_normal<f32v>(philox(lane_numbers() + static_cast<uint32_t>(at), ordinal, u32v{}, tag, keys));
-      const f32v shown = fma(f32v{} + args.write_noise, z, load_part(args.weights + at, n));
+      const f32v shown =
+          apparent_after_pulses(load_part(args.weights + at, n), args.write_noise,
+                                lane_numbers() + static_cast<uint32_t>(at), ordinal, args.tile.plane, rule.keys);
       store_part(args.apparent + at, select(touched, shown, load_part(args.apparent + at, n)), n);
     }
   }
@@ -420,21 +343,15 @@ struct PulseRow {
   }
 };
 
-// Lists the words of a row in which d has pulses. A word with more than a queue takes at once makes two entries.
+// Lists the words of a row in which d has pulses. A word with more than a queue takes at once makes two.
 static int64_t live_words(const UpdateScratch& scratch, const UpdatePlan& plan, int64_t words, int64_t row,
                           RowScratch& rows) {
   int64_t live = 0;
   for (int64_t k = 0; k < words; ++k) {
     const uint32_t d = scratch.d_words[k * plan.d_stride + row];
     const uint32_t* x = scratch.x_words + k * plan.x_stride;
-    uint32_t slots = d & kSlotBits;
-    if (__builtin_popcount(slots) > static_cast<int>(kQueueRoom)) {
-      const uint32_t low = slots & 0xffffu;
-      rows.live[live++] = {x, d, low, __builtin_popcount(low)};
-      slots &= ~0xffffu;
-    }
-    rows.live[live] = {x, d, slots, __builtin_popcount(slots)};
-    live += slots != 0;
+    for_slot_groups(
+        d, [&](uint32_t slots, uint32_t most) { rows.live[live++] = {x, d, slots, static_cast<int32_t>(most)}; });
   }
   return live;
 }
@@ -445,7 +362,8 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
   const int64_t room = chunk_words(args);
   const UpdateScratch scratch(scratch_base, args, plan, room);
   const RoundKeys keys = round_keys(args.tile.key[0], args.tile.key[1]);
-  const typename Device::Params& params = *reinterpret_cast<const typename Device::Params*>(args.own);
+  const PulseRule<Device> rule = {*reinterpret_cast<const typename Device::Params*>(args.own), keys, args.dw_min_std,
+                                  args.tile.plane};
   const int64_t in_size = args.tile.in_size, out_size = args.tile.out_size;
   int64_t block = room > 0 ? kBlockWords / room / 64 * 64 : kColumnsPerBlock;
   block = block < 64 ? 64 : (block > kColumnsPerBlock ? kColumnsPerBlock : block);
@@ -496,7 +414,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
         const int64_t j1 = in_size - j0 < block ? in_size : j0 + block;
         for (int64_t i = first_row; i < last_row; ++i) {
           const int64_t live = live_words(scratch, plan, words, i, rows);
-          if (live > 0) PulseRow<Device>{args, params, keys, i * in_size}.run(j0, j1, live, rows);
+          if (live > 0) PulseRow<Device>{args, rule, i * in_size}.run(j0, j1, live, rows);
         }
       }
       meet(member);

@@ -78,10 +78,9 @@ RPUPY_HD f32v value_of(const UpkeepArgs& args, int which, int64_t at, int n) {
 
 static void set_uniform(const UpkeepArgs& args) {
   const RoundKeys keys = round_keys(args.tile.key[0], args.tile.key[1]);
-  const uint32_t tag = counter_tag(kStreamInit, args.tile.plane, 0);
   for_weights(args, [&](f32v, const Bounds<f32v>& bounds, int64_t at, int) {
-    const f32v u = uniform<f32v>(draw_block<f32v>(crosspoints_from(at), args.ordinal, tag, keys).w[0]);
-    return within(fma(f32v{} + (args.number[1] - args.number[0]), u, f32v{} + args.number[0]), bounds);
+    return drawn_uniformly(args.number[0], args.number[1], crosspoints_from(at), args.ordinal, args.tile.plane, bounds,
+                           keys);
   });
 }
 
@@ -111,9 +110,7 @@ static void reset(const UpkeepArgs& args) {
   for_weights(args, [&](f32v w, const Bounds<f32v>& bounds, int64_t at, int n) {
     Mask chosen = equal(u32v{}, u32v{});
     if (!all) {
-      const u32v column = columns_from(at, args.tile.in_size);
-      const u32v distance = select(less(column, u32v{} + first), column + (size - first), column - first);
-      chosen = less(distance, u32v{} + static_cast<uint32_t>(args.columns));
+      chosen = in_columns<f32v>(columns_from(at, args.tile.in_size), first, static_cast<uint32_t>(args.columns), size);
     }
     return reset_with(w, value_of(args, 0, at, n), args.number[0], args.number[1], chosen, crosspoints_from(at),
                       args.ordinal, args.tile.plane, bounds, keys);

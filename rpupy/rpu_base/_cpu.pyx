@@ -197,6 +197,26 @@ cdef class CpuBackend:
         cdef size_t at = <size_t> cnp.PyArray_DATA(<cnp.ndarray> self.scratch)
         return <void*> ((at + 63) & ~<size_t> 63)
 
+    def allocate(self, shape, dtype):
+        """Zeros of this shape."""
+        return np.zeros(shape, dtype=dtype)
+
+    def array_from(self, value):
+        """An array of the backend's own with these numbers."""
+        return np.array(value, order="C")
+
+    def read(self, array):
+        """A copy as a NumPy array."""
+        return array.copy()
+
+    def write(self, array, value):
+        """Overwrite an array with numbers of the same shape."""
+        array[...] = value
+
+    def copy(self, target, source):
+        """Overwrite an array with another of the same shape."""
+        target[...] = source
+
     def all_finite(self, cnp.ndarray array):
         """Whether every number of a float32 array in C order is finite."""
         cdef const float* data = <const float*> cnp.PyArray_DATA(array)

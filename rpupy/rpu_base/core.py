@@ -63,6 +63,8 @@ class CoreTile:
         Validated and frozen configuration of the tile.
     seed : numpy.random.SeedSequence
         Where the key of the random numbers comes from.  It is not changed.
+    place : optional
+        Which device, for a backend that has several.
 
     Raises
     ------
@@ -75,7 +77,12 @@ class CoreTile:
     backend_name = ""
 
     def __init__(
-        self, out_size: int, in_size: int, config: Any, seed: np.random.SeedSequence
+        self,
+        out_size: int,
+        in_size: int,
+        config: Any,
+        seed: np.random.SeedSequence,
+        place: Any = None,
     ) -> None:
         self.out_size = size(out_size, "out_size")
         self.in_size = size(in_size, "in_size")
@@ -85,6 +92,7 @@ class CoreTile:
                 f" got {self.out_size} * {self.in_size}"
             )
         self.config = config
+        self._place = place
         self.lock = threading.RLock()
         self._key = tuple(int(word) for word in seed.generate_state(2, np.uint32))
         self._counters = dict.fromkeys(_COUNTERS, 0)
@@ -127,7 +135,10 @@ class CoreTile:
             self._backward_io = _common.pack_io(self.config.backward)
         else:
             self._forward_io = self._backward_io = _common.perfect_io()
-        self._backend = self.backend_class(self.out_size, self.in_size, self._key)
+        self._backend = self._new_backend(self._key)
+
+    def _new_backend(self, key: tuple[int, ...]) -> Any:
+        return self.backend_class(self.out_size, self.in_size, key)
 
     @property
     def _pulsed_device(self) -> bool:
@@ -172,8 +183,9 @@ class CoreTile:
         return planes
 
     def _allocate(self) -> None:
-        self._arrays: dict[str, np.ndarray] = {
-            name: np.zeros(shape, dtype=dtype)
+        # NumPy arrays, or what the backend has in their place; numbers are always NumPy's.
+        self._arrays: dict[str, Any] = {
+            name: self._backend.allocate(shape, dtype)
             for name, (shape, dtype) in self._plane_shapes().items()
         }
 
@@ -527,13 +539,14 @@ class CoreTile:
         if self.config.device.apply_write_noise_on_set:
             self._redraw()
         else:
-            self._arrays["weights"][...] = self._true_weights
+            self._backend.copy(self._arrays["weights"], self._true_weights)
             self._backend.weights_changed()
 
     def get_weights(self) -> Floats:
         """Return a copy of the visible weights, shape (out, in)."""
         with self.lock:
-            return self._arrays["weights"].copy()
+            weights: Floats = self._backend.read(self._arrays["weights"])
+            return weights
 
     def set_weights(self, weights: ArrayLike) -> None:
         """Set the weights, clipped to the bounds of each crosspoint.
@@ -549,7 +562,7 @@ class CoreTile:
         """
         array = _common.matrix(weights, "weights", (self.out_size, self.in_size))
         with self.lock:
-            self._true_weights[...] = array
+            self._backend.write(self._true_weights, array)
             self._run_upkeep("clip", numbers=(-1.0,))
             self._show()
 
@@ -666,8 +679,8 @@ class CoreTile:
             now = min(self._drift_time + delta_t / float(drift.t_0), _common.LARGEST)
             arrays = self._arrays
             if self._counters["drift"] == 0:
-                arrays["drift_start"][...] = self._true_weights
-                arrays["drift_previous"][...] = self._true_weights
+                self._backend.copy(arrays["drift_start"], self._true_weights)
+                self._backend.copy(arrays["drift_previous"], self._true_weights)
             if self._pulsed_device:
                 exponents = arrays["drift_nu"]
             else:
@@ -704,7 +717,7 @@ class CoreTile:
         shape = (self.out_size, self.in_size)
         with self.lock:
             return {
-                name: np.array(np.broadcast_to(self._arrays[name], shape))
+                name: np.array(np.broadcast_to(self._read(name), shape))
                 for name in self.get_hidden_parameter_names()
             }
 
@@ -742,16 +755,17 @@ class CoreTile:
         with self.lock:
             for name, value in values.items():
                 if name in _UPKEEP_PLANES and np.all(value == value.flat[0]):
-                    self._arrays[name] = np.array(value.flat[0], dtype=np.float32)
-                else:
-                    self._arrays[name] = value.copy()
+                    values[name] = np.array(value.flat[0], dtype=np.float32)
+            self._arrays |= {
+                name: self._backend.array_from(value) for name, value in values.items()
+            }
             self._refresh_granularity()
             self._run_upkeep("clip", numbers=(-1.0,))
             self._show()
 
     def _refresh_granularity(self) -> None:
         device = self.config.device
-        steps = [np.abs(self._arrays[name]) for name in ("dwmin_up", "dwmin_down")]
+        steps = [np.abs(self._read(name)) for name in ("dwmin_up", "dwmin_down")]
         # An exactly rounded sum: the order of NumPy's differs by machine.
         mean = math.fsum(math.fsum(plane.ravel().tolist()) for plane in steps)
         mean /= 2 * self.out_size * self.in_size
@@ -780,7 +794,11 @@ class CoreTile:
                 "dw_min": self._dw_min,
                 "granularity": self._granularity,
             }
-            return meta, {name: a.copy() for name, a in self._arrays.items()}
+            return meta, {name: self._read(name) for name in self._arrays}
+
+    def _read(self, name: str) -> np.ndarray:
+        array: np.ndarray = self._backend.read(self._arrays[name])
+        return array
 
     def check_state(self, meta: Any, arrays: Mapping[str, np.ndarray]) -> None:
         """Raise StateError if `set_state` would not take this state."""
@@ -839,16 +857,19 @@ class CoreTile:
         """
         self.check_state(meta, arrays)
         with self.lock:
+            # First what may fail for want of memory.
+            key = (meta["key"][0], meta["key"][1])
+            backend = self._new_backend(key)
             self._arrays = {
-                name: np.array(arrays[name], order="C") for name in self._plane_shapes()
+                name: backend.array_from(arrays[name]) for name in self._plane_shapes()
             }
-            self._key = (meta["key"][0], meta["key"][1])
+            self._backend = backend
+            self._key = key
             self._counters = {name: meta["counters"][name] for name in _COUNTERS}
             self._learning_rate = float(meta["learning_rate"])
             self._drift_time = float(meta["drift_time"])
             self._dw_min = float(meta["dw_min"])
             self._granularity = float(meta["granularity"])
-            self._backend = self.backend_class(self.out_size, self.in_size, self._key)
 
     @classmethod
     def from_state(
@@ -858,6 +879,7 @@ class CoreTile:
         config: Any,
         meta: Any,
         arrays: Mapping[str, np.ndarray],
+        place: Any = None,
     ) -> CoreTile:
         """Build the tile that `state` described, without drawing anything.
 
@@ -870,6 +892,7 @@ class CoreTile:
         tile.out_size = size(out_size, "out_size")
         tile.in_size = size(in_size, "in_size")
         tile.config = config
+        tile._place = place
         tile.lock = threading.RLock()
         tile._key = (0, 0)
         tile._bind()
@@ -884,6 +907,7 @@ class CoreTile:
             "config": self.config,
             "meta": meta,
             "arrays": arrays,
+            "place": self._place,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 from types import ModuleType
 
-__all__ = ["is_available", "is_compiled", "why_unavailable"]
+__all__ = ["is_available", "is_compiled", "is_host_compiled", "why_unavailable"]
 
 _MODULE = "rpupy.rpu_base._cuda"
 
@@ -62,3 +63,13 @@ def why_unavailable() -> str:
     if module is None:
         return trouble or "rpupy was built without CUDA"
     return str(module.why_unavailable())
+
+
+def is_host_compiled() -> bool:
+    """Whether the CUDA kernels are there as a host module, which only tests use.
+
+    Returns
+    -------
+    bool
+    """
+    return importlib.util.find_spec(f"{_MODULE}_host") is not None

@@ -2,6 +2,14 @@
 
 from .analog import AnalogTile
 from .base import Tile, load
+from .cuda import CudaAnalogTile, CudaFloatingPointTile
 from .floating_point import FloatingPointTile
 
-__all__ = ["AnalogTile", "FloatingPointTile", "Tile", "load"]
+__all__ = [
+    "AnalogTile",
+    "CudaAnalogTile",
+    "CudaFloatingPointTile",
+    "FloatingPointTile",
+    "Tile",
+    "load",
+]

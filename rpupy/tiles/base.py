@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rpupy import registry
-from rpupy.errors import BackendUnavailableError, ConfigError, StateError
+from rpupy.errors import ConfigError, StateError
 from rpupy.parameters.base import RPUConfigBase, from_dict, frozen_copy, to_dict
 from rpupy.parameters.in_use import parameters_in_use
-from rpupy.rpu_base import cuda
 from rpupy.rpu_base._common import Floats, size, whole_number
 
 from . import state
@@ -71,7 +70,7 @@ class Tile(Programming):
     training : bool
         Mode: see `train`.
     device : str
-        Where the weights are: ``"cpu"``.
+        Where the weights are: ``"cpu"``, or ``"cuda:0"``.
     is_cuda : bool
 
     Raises
@@ -92,8 +91,14 @@ class Tile(Programming):
     #: Class of the configuration that is built where none is given.
     default_config: ClassVar[type]
 
-    device = "cpu"
+    #: What owns the array, as in `rpupy.registry.core_class`.
+    backend: ClassVar[str] = "cpu"
     is_cuda = False
+
+    @property
+    def device(self) -> str:
+        """Where the weights are."""
+        return self.backend
 
     def __init__(
         self,
@@ -117,7 +122,7 @@ class Tile(Programming):
         self._spawned = 0
         self._probes = 0
         self._reference = None
-        core = registry.core_class(self.tile_kind, "cpu")
+        core = registry.core_class(self.tile_kind, self.backend)
         self.tile = core(self.out_size, self._x_size, self.rpu_config, self._seed)
         self._init_periphery()
 
@@ -584,33 +589,53 @@ class Tile(Programming):
             self._spawned += number
         return tiles
 
-    def cpu(self: T) -> T:
-        """Return the tile on the CPU, where it is.
+    def cpu(self) -> Tile:
+        """Return the counterpart on the CPU, which continues exactly as this tile would.
 
         Returns
         -------
         Tile
-            The tile itself.
+            The tile itself if it is there already.
         """
-        return self
+        return self._to_backend("cpu")
 
-    def cuda(self, device: int | str | None = None) -> NoReturn:
-        """Return the counterpart on a GPU.
+    def cuda(self, device: int | str | None = None) -> Tile:
+        """Return the counterpart on a GPU, which continues exactly as this tile would.
+
+        Everything is carried over: weights, hidden parameters, counters, seed, learning
+        rate, mode, scales and bias.
 
         Parameters
         ----------
         device : int or str, optional
-            Which GPU.
+            Which GPU: its number, or a text such as ``"cuda:1"``. By default the one
+            that the tile is on, or else the current one.
+
+        Returns
+        -------
+        Tile
+            Such as `CudaAnalogTile`; the tile itself if it is there already.
 
         Raises
         ------
         BackendUnavailableError
-            Always: this version has no CUDA tiles.
+            If there is no GPU, or rpupy was built without CUDA; the message says why.
+        TypeError, ValueError
+            If `device` is no number of a GPU.
+        CudaError
+            If there is no such GPU, or its memory does not suffice.
         """
-        raise BackendUnavailableError(
-            f"{type(self).__name__} cannot be moved to CUDA:"
-            f" {cuda.why_unavailable() or 'this version has no CUDA tiles'}"
-        )
+        return self._to_backend("cuda", _device_number(device))
+
+    def _to_backend(self, backend: str, place: int | None = None) -> Tile:
+        """Return the counterpart on another backend, or the tile itself."""
+        cls: Any = registry.counterpart(self.tile_kind, backend)
+        here = getattr(self.tile, "device", None)
+        if backend == self.backend and place in (None, here):
+            return self
+        moved: Tile = cls.__new__(cls)
+        moved.__setstate__({**self.__getstate__(), "place": place})
+        return moved
 
     def compatible_with(self, rpu_config: Any) -> tuple[bool, str]:
         """Compare a configuration with that of the tile.
@@ -660,7 +685,7 @@ class Tile(Programming):
             could not be loaded.
         """
         content = {
-            "tile_class": type(self).__name__,
+            "tile_class": type(self)._name_in_files(),
             "config": to_dict(self.rpu_config),
         }
         now = self.__getstate__()
@@ -696,9 +721,9 @@ class Tile(Programming):
                 raise StateError("it holds no configuration of a tile")
             found = registry.tile_class(config)
             # A class of one's own is trusted to load what it saved under its name.
-            if issubclass(cls, found) and content["tile_class"] == cls.__name__:
+            if issubclass(cls, found) and content["tile_class"] == cls._name_in_files():
                 found = cls
-            if content["tile_class"] != found.__name__:
+            if content["tile_class"] != found._name_in_files():
                 raise StateError(
                     f"its class is {content['tile_class']!r}, which is not registered"
                     f" for a {type(config).__name__}"
@@ -709,6 +734,13 @@ class Tile(Programming):
             loaded: T = found.__new__(found)
             loaded.__setstate__({"config": config, "plain": plain, "arrays": arrays})
             return loaded
+
+    @classmethod
+    def _name_in_files(cls) -> str:
+        """Name of the class on the CPU: a file does not know where a tile was."""
+        if cls.backend == "cpu":
+            return cls.__name__
+        return registry.counterpart(cls.tile_kind, "cpu").__name__
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies, pickles and files hold: arrays and plain data."""
@@ -725,6 +757,7 @@ class Tile(Programming):
                 "config": self.rpu_config,
                 "plain": {"tile": self._plain_data(), "core": core},
                 "arrays": arrays,
+                "place": getattr(self.tile, "device", None),
             }
 
     def _plain_data(self) -> dict[str, Any]:
@@ -762,13 +795,14 @@ class Tile(Programming):
             if not name.startswith(_CORE):
                 raise StateError(f"no array is called {name}")
             core_arrays[name[len(_CORE) :]] = array
-        core_class: Any = registry.core_class(self.tile_kind, "cpu")
+        core_class: Any = registry.core_class(self.tile_kind, self.backend)
         self.tile = core_class.from_state(
             self.out_size,
             self._x_size,
             self.rpu_config,
             state["plain"]["core"],
             core_arrays,
+            state.get("place"),
         )
         copies = {k: None if a is None else a.copy() for k, a in own.items()}
         self._hold(copies["mapping_scales"], copies["bias"])
@@ -864,6 +898,20 @@ def _kind_of(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return type(value).__name__
+
+
+def _device_number(device: int | str | None) -> int | None:
+    if isinstance(device, str):
+        name, _, digits = device.partition(":")
+        if name != "cuda" or (digits and not digits.isdecimal()):
+            raise ValueError(f"device must be such as 'cuda:0', got {device!r}")
+        device = int(digits) if digits else None
+    if device is None:
+        return None
+    number = whole_number(device, "device")
+    if number < 0:
+        raise ValueError(f"device must not be negative, got {device!r}")
+    return number
 
 
 def _check_plain(tile: Any) -> None:

@@ -58,7 +58,7 @@ def run(*command: str | Path, folder: Path, **variables: str) -> str:
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
-        env={**inherited, "RPUPY_CFLAGS": "-O0", **variables},
+        env={**inherited, "RPUPY_CFLAGS": "-O0", "RPUPY_CUDA": "0", **variables},
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,120 @@
+// Purpose: the pulses of one crosspoint in their order: a queue of directions, and what a block of four of them does.
+// Included by: the update kernels of each backend.
+// Invariants: noise is keyed by the pulse's own ordinal, four to a block, so that neither batches nor the moment at which
+// a queue is worked off can change a bit. Bounds hold after every pulse.
+#pragma once
+
+#include "devices/pulsed.h"
+#include "pulse.h"
+
+namespace rpupy {
+namespace RPUPY_ISA_NAME {
+
+constexpr uint32_t kQueueRoom = 16;  // pulses that a queue of 32 takes at once
+
+// Bit s of `queue` tells whether the pulse with ordinal (ordinal & ~3) + s goes up, and `fill` is the position behind the
+// last one.
+template <class F>
+struct Queues {
+  UIntOf<F> ordinal;
+  UIntOf<F> queue;
+  UIntOf<F> fill;
+
+  RPUPY_HD MaskOf<F> pending() const { return less(ordinal & 3u, fill); }
+  RPUPY_HD MaskOf<F> full() const { return less(all_lanes_of<UIntOf<F>>(3u), fill); }
+
+  // Appends the coincidences of `slots` of a word of d with words of x; there must be room for them.
+  RPUPY_HD void enqueue(UIntOf<F> x_word, uint32_t d_word, uint32_t slots) {
+    using U = UIntOf<F>;
+    const U up = shift_right_signed(x_word ^ d_word, 31);
+    const U behind = fill + count_bits(x_word & slots);
+    queue = queue | (shift_left_all_ones(fill) & ~shift_left_all_ones(behind) & up);
+    fill = behind;
+  }
+};
+
+// What the pulses of one update have in common.
+template <class Device>
+struct PulseRule {
+  const typename Device::Params& params;
+  const RoundKeys& keys;
+  float dw_min_std;
+  uint32_t plane;
+
+  // The next four normals of each crosspoint, times dw_min_std.
+  template <class F>
+  RPUPY_HD Normals<F> noise(UIntOf<F> crosspoint, UIntOf<F> ordinal) const {
+    using U = UIntOf<F>;
+    if (dw_min_std == 0.0f) return {};
+    const U tag = all_lanes_of<U>(counter_tag(kStreamPulse, plane, 0));
+    Normals<F> z = normals<F>(philox(crosspoint, ordinal >> 2, all_lanes_of<U>(0u), tag, keys));
+    RPUPY_UNROLL
+    for (int s = 0; s < 4; ++s) z.z[s] = z.z[s] * dw_min_std;
+    return z;
+  }
+
+  // Four pulses on each lane of `mask`, which all have as many and start at the beginning of a block.
+  template <class F>
+  RPUPY_HD void apply_whole(MaskOf<F> mask, UIntOf<F> crosspoint, Queues<F>& q, F& w,
+                            const typename Device::template Cell<F>& cell) const {
+    const Normals<F> z = noise<F>(crosspoint, q.ordinal);
+    F moved = w;
+    RPUPY_UNROLL
+    for (uint32_t s = 0; s < 4; ++s) {
+      const MaskOf<F> up = not_zero(q.queue & (1u << s));
+      moved = clamp(Device::template pulse<F>(params, cell, moved, up, z.z[s]), cell.min_bound, cell.max_bound);
+    }
+    w = select(mask, moved, w);
+    q.ordinal = select(mask, q.ordinal + 4u, q.ordinal);
+    q.queue = select(mask, q.queue >> 4, q.queue);
+    q.fill = select(mask, q.fill - 4u, q.fill);
+  }
+
+  // Up to four pulses on each lane of `mask`: those of its present block of ordinals.
+  template <class F>
+  RPUPY_HD void apply(MaskOf<F> mask, UIntOf<F> crosspoint, Queues<F>& q, F& w,
+                      const typename Device::template Cell<F>& cell) const {
+    using U = UIntOf<F>;
+    const Normals<F> z = noise<F>(crosspoint, q.ordinal);
+    const U start = q.ordinal & 3u;
+    RPUPY_UNROLL
+    for (uint32_t s = 0; s < 4; ++s) {
+      const U position = all_lanes_of<U>(s);
+      const MaskOf<F> active = both(mask, both(less(start, position + 1u), less(position, q.fill)));
+      const MaskOf<F> up = not_zero(q.queue & (1u << s));
+      const F moved = Device::template pulse<F>(params, cell, w, up, z.z[s]);
+      w = select(active, clamp(moved, cell.min_bound, cell.max_bound), w);
+    }
+    const U four = all_lanes_of<U>(4u);
+    const U done = select(less(four, q.fill), four, q.fill);
+    q.ordinal = select(mask, q.ordinal + (done - start), q.ordinal);
+    q.queue = select(mask, q.queue >> 4, q.queue);
+    q.fill = select(mask, q.fill - done, q.fill);
+  }
+};
+
+// What forward sees of a weight with write noise, drawn anew behind the pulse before `ordinal`.
+template <class F>
+RPUPY_HD F apparent_after_pulses(F w, float noise, UIntOf<F> crosspoint, UIntOf<F> ordinal, uint32_t plane,
+                                 const RoundKeys& keys) {
+  using U = UIntOf<F>;
+  const U tag = all_lanes_of<U>(counter_tag(kStreamApparent, plane, 0));
+  const F z = one_normal<F>(philox(crosspoint, ordinal, all_lanes_of<U>(0u), tag, keys));
+  return fma(all_lanes<F>(noise), z, w);
+}
+
+// The halves of a word of d, each with no more slots than a queue has room for: calls each(slots, number of them) for
+// those that are not empty. Most words have one.
+template <class Each>
+RPUPY_HD void for_slot_groups(uint32_t d_word, const Each& each) {
+  uint32_t slots = d_word & kSlotBits;
+  if (count_bits(slots) > kQueueRoom) {
+    const uint32_t low = slots & 0xffffu;
+    each(low, count_bits(low));
+    slots &= ~0xffffu;
+  }
+  if (slots != 0) each(slots, count_bits(slots));
+}
+
+}  // namespace RPUPY_ISA_NAME
+}  // namespace rpupy

@@ -1,0 +1,306 @@
+// Purpose: pulsed updates: train scales, pulse words, and the pulses of a mini-batch on each crosspoint.
+// Invariants: a thread keeps the weight, the planes and the queue of a crosspoint in registers while all vectors of the
+// mini-batch pass in their order. A warp has one row, so all its threads see the same word of d and work off their queues
+// together. Random numbers are made where they are used.
+#include "launch.h"
+
+#include "../csrc/devices/device_list.h"
+#include "../csrc/pulse.h"
+#include "../csrc/queue.h"
+#include "launchers.h"
+
+namespace rpupy {
+namespace cuda {
+
+constexpr int kTileRows = 8;
+constexpr int kTileColumns = 32;
+constexpr int kSlice = 128;                      // words of each line that are staged at a time
+constexpr int64_t kMostWordBytes = 256LL << 20;  // of one launch; only very long trains ask for more
+
+int64_t longest_train(const UpdateArgs& args) {
+  const DefaultFloatingPoint environment;
+  return longest_train(*reinterpret_cast<const UpdateParams*>(args.update), magnitude(args.lr), args.granularity);
+}
+
+// The mini-batch as words: vector after vector, each with room for the longest train that its parameters allow.
+struct WordLayout {
+  int64_t in_size, out_size;
+  int64_t per_vector;  // words of a line in each vector
+  int64_t vectors;     // that one launch takes
+
+  explicit WordLayout(const UpdateArgs& args)
+      : in_size(args.tile.in_size), out_size(args.tile.out_size), per_vector(longest_train(args)) {
+    const int64_t bytes = per_vector * (in_size + out_size) * static_cast<int64_t>(sizeof(uint32_t));
+    const int64_t most = bytes > 0 && kMostWordBytes / bytes > 1 ? kMostWordBytes / bytes : 1;
+    vectors = args.batch < most ? args.batch : most;
+  }
+
+  int64_t scale_bytes(int64_t batch) const {
+    return (batch * static_cast<int64_t>(sizeof(TrainScales)) + 63) / 64 * 64;
+  }
+  int64_t words() const { return vectors * per_vector; }
+};
+
+size_t update_pulsed_scratch(const UpdateArgs& args) {
+  const WordLayout layout(args);
+  return static_cast<size_t>(layout.scale_bytes(args.batch)) +
+         static_cast<size_t>(layout.words() * (layout.in_size + layout.out_size)) * sizeof(uint32_t);
+}
+
+// ---- train scales --------------------------------------------------------------------------------
+
+struct ScalesJob {
+  UpdateParams params;
+  float lr, granularity;
+  const float* x;
+  const float* d;
+  int64_t batch, in_size, out_size;
+  TrainScales* scales;
+};
+
+// The largest magnitude of one vector, by the whole block; the result stands in shared[0].
+RPUPY_BLOCK void largest_magnitude(const float* vector, int64_t n, float* shared) {
+  phase([&] {
+    float largest = 0.0f;
+    for_block(n, [&](int64_t j) { largest = maximum(largest, magnitude(vector[j])); });
+    shared[threadIdx.x] = largest;
+  });
+  block_maximum(shared);
+}
+
+RPUPY_KERNEL(kBlockThreads)
+scales_kernel(ScalesJob job) {
+  RPUPY_SHARED(float, x_max, kBlockThreads);
+  RPUPY_SHARED(float, d_max, kBlockThreads);
+  for (int64_t b = blockIdx.x; b < job.batch; b += gridDim.x) {
+    largest_magnitude(job.x + b * job.in_size, job.in_size, x_max);
+    largest_magnitude(job.d + b * job.out_size, job.out_size, d_max);
+    phase([&] {
+      if (threadIdx.x == 0) job.scales[b] = train_scales(job.params, job.lr, job.granularity, x_max[0], d_max[0]);
+    });
+  }
+}
+
+// ---- words ---------------------------------------------------------------------------------------
+
+struct WordsJob {
+  TrainSide side;
+  bool x_side;
+  uint32_t sign;  // turns every word over: ascent is descent with the sign of d changed
+  const float* values;
+  const TrainScales* scales;
+  int64_t first, words, per_vector, lines;
+  uint64_t ordinal;
+  uint32_t* out;  // [words, lines]
+  RoundKeys keys;
+};
+
+RPUPY_KERNEL(kBlockThreads)
+words_kernel(WordsJob job) {
+  for_grid(job.words * job.lines, [&](int64_t at) {
+    const int64_t line = at % job.lines;
+    const int64_t vector = job.first + at / job.lines / job.per_vector;
+    const int32_t word = static_cast<int32_t>(at / job.lines % job.per_vector);
+    const TrainScales& s = job.scales[vector];
+    TrainSide side = job.side;
+    side.scale = job.x_side ? s.x_scale : s.d_scale;
+    job.out[at] = word < s.words
+                      ? train_word<float>(job.values[vector * job.lines + line], static_cast<uint32_t>(line), side,
+                                          s.length, word, job.ordinal + static_cast<uint64_t>(vector), job.keys) ^
+                            job.sign
+                      : 0u;
+  });
+}
+
+// ---- pulses --------------------------------------------------------------------------------------
+
+template <class Device>
+struct PulseJob {
+  typename Device::Params params;
+  RoundKeys keys;
+  float dw_min_std, write_noise;
+  uint32_t plane;
+  int64_t out_size, in_size, words;
+  const uint32_t* x_words;  // [words, in_size]
+  const uint32_t* d_words;  // [words, out_size]
+  float* weights;
+  float* apparent;
+  uint32_t* pulse_ordinals;
+  const float* cell[kMaxCellPlanes];
+
+  RPUPY_BLOCK PulseRule<Device> rule() const { return {params, keys, dw_min_std, plane}; }
+};
+
+// What a thread keeps of its crosspoint.
+template <class Device>
+struct Crosspoint {
+  using Cell = typename Device::template Cell<float>;
+  static constexpr int kPlanes =
+      field_count<PulsedCell<float>, float>() + field_count<typename Device::template Own<float>, float>();
+
+  Cell cell;
+  float w;
+  Queues<float> queue;
+  uint32_t before;  // pulse ordinal at the start
+  uint32_t reach;   // no queue of the row is filled beyond this
+
+  RPUPY_BLOCK void load(const PulseJob<Device>& job, int64_t at) {
+    float* fields = reinterpret_cast<float*>(&cell);
+    RPUPY_UNROLL
+    for (int plane = 0; plane < kPlanes; ++plane) fields[plane] = job.cell[plane][at];
+    w = job.weights[at];
+    before = job.pulse_ordinals[at];
+    queue = {before, 0u, before & 3u};
+    reach = 3;
+  }
+
+  // Works off all whole blocks of four ordinals.
+  RPUPY_BLOCK void drain(const PulseRule<Device>& rule, uint32_t crosspoint) {
+    while (queue.full()) rule.template apply<float>(true, crosspoint, queue, w, cell);
+  }
+
+  RPUPY_BLOCK void take(const PulseRule<Device>& rule, uint32_t crosspoint, uint32_t x_word, uint32_t d_word) {
+    for_slot_groups(d_word, [&](uint32_t slots, uint32_t most) {
+      if (reach + most > 32) {
+        drain(rule, crosspoint);
+        reach = 3;
+      }
+      reach += most;
+      queue.enqueue(x_word, d_word, slots);
+    });
+  }
+
+  RPUPY_BLOCK void finish(const PulseJob<Device>& job, int64_t at) {
+    const uint32_t crosspoint = static_cast<uint32_t>(at);
+    drain(job.rule(), crosspoint);
+    if (queue.pending()) job.rule().template apply<float>(true, crosspoint, queue, w, cell);
+    // A chunk without a pulse here leaves everything as it is, the write noise too.
+    if (queue.ordinal == before) return;
+    job.weights[at] = w;
+    job.pulse_ordinals[at] = queue.ordinal;
+    if (job.apparent != nullptr) {
+      job.apparent[at] = apparent_after_pulses(w, job.write_noise, crosspoint, queue.ordinal, job.plane, job.keys);
+    }
+  }
+};
+
+template <class Device>
+RPUPY_KERNEL(kTileRows* kTileColumns)
+pulse_kernel(PulseJob<Device> job) {
+  RPUPY_SHARED(uint32_t, x_words, kSlice* kTileColumns);
+  RPUPY_SHARED(uint32_t, d_words, kSlice* kTileRows);
+  PerThread<Crosspoint<Device>> crosspoints;
+  const int64_t column_tiles = (job.in_size + kTileColumns - 1) / kTileColumns;
+  const int64_t row_tiles = (job.out_size + kTileRows - 1) / kTileRows;
+  for (int64_t tile = blockIdx.x; tile < row_tiles * column_tiles; tile += gridDim.x) {
+    const int64_t first_row = tile / column_tiles * kTileRows;
+    const int64_t first_column = tile % column_tiles * kTileColumns;
+    // Calls each(crosspoint, row of the tile, column of the tile) in the threads that have one.
+    const auto for_crosspoint = [&](const auto& each) {
+      const int row = static_cast<int>(threadIdx.x) / kTileColumns;
+      const int column = static_cast<int>(threadIdx.x) % kTileColumns;
+      if (first_row + row < job.out_size && first_column + column < job.in_size) {
+        each((first_row + row) * job.in_size + first_column + column, row, column);
+      }
+    };
+    threads([&] { for_crosspoint([&](int64_t at, int, int) { crosspoints.mine().load(job, at); }); });
+    for (int64_t from = 0; from < job.words; from += kSlice) {
+      const int part = static_cast<int>(job.words - from < kSlice ? job.words - from : kSlice);
+      phase([&] {
+        for_block(part * kTileColumns, [&](int64_t n) {
+          const int64_t column = first_column + n % kTileColumns;
+          if (column < job.in_size) x_words[n] = job.x_words[(from + n / kTileColumns) * job.in_size + column];
+        });
+        for_block(part * kTileRows, [&](int64_t n) {
+          const int64_t row = first_row + n % kTileRows;
+          if (row < job.out_size) d_words[n] = job.d_words[(from + n / kTileRows) * job.out_size + row];
+        });
+      });
+      phase([&] {
+        for_crosspoint([&](int64_t at, int row, int column) {
+          Crosspoint<Device>& mine = crosspoints.mine();
+          for (int k = 0; k < part; ++k) {
+            mine.take(job.rule(), static_cast<uint32_t>(at), x_words[k * kTileColumns + column],
+                      d_words[k * kTileRows + row]);
+          }
+        });
+      });
+    }
+    threads([&] { for_crosspoint([&](int64_t at, int, int) { crosspoints.mine().finish(job, at); }); });
+  }
+}
+
+// ---- launches ------------------------------------------------------------------------------------
+
+static Status make_words(const Place& place, const UpdateArgs& args, const WordLayout& layout,
+                         const TrainScales* scales, int64_t first, int64_t words, bool x_side, uint32_t* out) {
+  const UpdateParams& params = *reinterpret_cast<const UpdateParams*>(args.update);
+  const int64_t lines = x_side ? layout.in_size : layout.out_size;
+  const WordsJob job = {train_side(params, x_side, args.tile.plane),
+                        x_side,
+                        !x_side && args.lr < 0.0f ? kSignBit : 0u,
+                        x_side ? args.x : args.d,
+                        scales,
+                        first,
+                        words,
+                        layout.per_vector,
+                        lines,
+                        args.ordinal,
+                        out,
+                        round_keys(args.tile.key[0], args.tile.key[1])};
+  return RPUPY_LAUNCH(words_kernel, blocks_of_threads(words * lines), kBlockThreads, place, job);
+}
+
+template <class Device>
+static Status update_device(const Place& place, const UpdateArgs& args, void* scratch) {
+  const OnDevice current(place.device);
+  RPUPY_TRY(current.status());
+  const WordLayout layout(args);
+  const UpdateParams& params = *reinterpret_cast<const UpdateParams*>(args.update);
+  TrainScales* scales = static_cast<TrainScales*>(scratch);
+  uint32_t* x_words = reinterpret_cast<uint32_t*>(static_cast<char*>(scratch) + layout.scale_bytes(args.batch));
+  uint32_t* d_words = x_words + layout.words() * layout.in_size;
+
+  const ScalesJob scales_job = {params,     magnitude(args.lr), args.granularity, args.x, args.d,
+                                args.batch, layout.in_size,     layout.out_size,  scales};
+  RPUPY_TRY(RPUPY_LAUNCH(scales_kernel, blocks_for(args.batch), kBlockThreads, place, scales_job));
+
+  PulseJob<Device> pulse_job = {*reinterpret_cast<const typename Device::Params*>(args.own),
+                                round_keys(args.tile.key[0], args.tile.key[1]),
+                                args.dw_min_std,
+                                args.write_noise,
+                                args.tile.plane,
+                                layout.out_size,
+                                layout.in_size,
+                                0,
+                                x_words,
+                                d_words,
+                                args.weights,
+                                args.apparent,
+                                args.pulse_ordinals,
+                                {}};
+  for (int plane = 0; plane < kMaxCellPlanes; ++plane) pulse_job.cell[plane] = args.cell[plane];
+  const int64_t tiles =
+      (layout.out_size + kTileRows - 1) / kTileRows * ((layout.in_size + kTileColumns - 1) / kTileColumns);
+
+  for (int64_t first = 0; first < args.batch; first += layout.vectors) {
+    const int64_t vectors = args.batch - first < layout.vectors ? args.batch - first : layout.vectors;
+    const int64_t words = vectors * layout.per_vector;
+    RPUPY_TRY(make_words(place, args, layout, scales, first, words, true, x_words));
+    RPUPY_TRY(make_words(place, args, layout, scales, first, words, false, d_words));
+    pulse_job.words = words;
+    RPUPY_TRY(RPUPY_LAUNCH(pulse_kernel<Device>, blocks_for(tiles), kTileRows * kTileColumns, place, pulse_job));
+  }
+  return {};
+}
+
+Status update_pulsed(const Place& place, int number, const UpdateArgs& args, void* scratch) {
+  using Function = Status (*)(const Place&, const UpdateArgs&, void*);
+#define RPUPY_ENTRY(Device) update_device<Device>,
+  static constexpr Function kFunctions[] = {RPUPY_PULSED_DEVICES(RPUPY_ENTRY)};
+#undef RPUPY_ENTRY
+  return kFunctions[number](place, args, scratch);
+}
+
+}  // namespace cuda
+}  // namespace rpupy
