@@ -86,7 +86,8 @@ static void update_exact(const UpdateArgs& args, void* scratch) {
 
 constexpr int64_t kWordsPerChunk = 128;     // words of trains made at a time
 constexpr int64_t kColumnsPerBlock = 1024;  // columns whose words stay near while the rows pass
-constexpr int64_t kBlockWords = 32768;      // words of x in a block of columns, at most: half of an L1 cache
+constexpr int64_t kPrefetchAhead = 128;     // columns: eight sets of lanes of AVX-512
+constexpr int64_t kBlockWords = 32768;      // words of x in a block of columns, at most: a part of an L2 cache
 
 // One word of a chunk: which vector it belongs to, and which of its words it is.
 struct WordRef {
@@ -219,7 +220,7 @@ struct PulseRow {
     return cell;
   }
 
-  // Rows are too short, and too many planes alternate, for the processor to foresee the next row.
+  // Too many planes alternate, in rows that are too short, for the processor to foresee them.
   RPUPY_HD void prefetch(int64_t at) const {
     __builtin_prefetch(args.weights + at);
     __builtin_prefetch(args.pulse_ordinals + at);
@@ -269,9 +270,10 @@ struct PulseRow {
   // One set of lanes. Pulses that too few lanes share go to the list in `s`; returns its new length.
   int64_t run_lanes(int64_t j, int n, int64_t j0, int64_t live, RowScratch& s, int64_t listed) const {
     const int64_t at = row + j;
-    prefetch(at + args.tile.in_size);
-    Queues<f32v> q = {load_part(args.pulse_ordinals + at, n), {}, {}};
-    if (args.apparent != nullptr) store(s.before + (j - j0), q.ordinal);
+    prefetch(at + kPrefetchAhead);
+    const u32v before = load_part(args.pulse_ordinals + at, n);
+    Queues<f32v> q = {before, {}, {}};
+    if (args.apparent != nullptr) store(s.before + (j - j0), before);
     q.fill = q.ordinal & 3u;
     q = count(j, n, live, s, q);
     if (count_lanes(q.full()) >= kCrowd) q = drain(at, n, q);
@@ -283,7 +285,8 @@ struct PulseRow {
       store_part(args.weights + at, w, n);
       pending = both(pending, not_zero(q.fill));
     }
-    store_part(args.pulse_ordinals + at, q.ordinal, n);
+    // A store makes memory travel back, too: with few pulses most crosspoints only wait in the list, or have none.
+    if (any(negate(equal(before, q.ordinal)))) store_part(args.pulse_ordinals + at, q.ordinal, n);
     return listed + enlist(lane_numbers() + static_cast<uint32_t>(j), q, pending, s, listed);
   }
 
