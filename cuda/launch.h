@@ -24,6 +24,9 @@ inline unsigned blocks_of_threads(int64_t n) { return blocks_for((n + kBlockThre
 
 #if !defined(RPUPY_CUDA_ON_HOST)
 
+// Bytes of words that one launch of an update takes, unless a single vector has more.
+constexpr int64_t kMostScratch = 256LL << 20;
+
 #define RPUPY_KERNEL(threads) __global__ void __launch_bounds__(threads)
 #define RPUPY_BLOCK __device__ __forceinline__
 #define RPUPY_SHARED(Type, name, n) __shared__ Type name[n]
@@ -61,6 +64,8 @@ class PerThread {
 #define RPUPY_SHARED(Type, name, n) Type name[n]
 
 constexpr int kMostThreads = 256;
+// Little, so that the tests see updates of several launches.
+constexpr int64_t kMostScratch = 32LL << 10;
 
 // Runs the blocks one after the other; `kernel` runs all threads of a block.
 template <class Kernel, class... Arguments>

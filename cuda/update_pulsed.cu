@@ -14,8 +14,7 @@ namespace cuda {
 
 constexpr int kTileRows = 8;
 constexpr int kTileColumns = 32;
-constexpr int kSlice = 128;                      // words of each line that are staged at a time
-constexpr int64_t kMostWordBytes = 256LL << 20;  // of one launch; only very long trains ask for more
+constexpr int kSlice = 128;  // words of each line that are staged at a time
 
 int64_t longest_train(const UpdateArgs& args) {
   const DefaultFloatingPoint environment;
@@ -31,7 +30,7 @@ struct WordLayout {
   explicit WordLayout(const UpdateArgs& args)
       : in_size(args.tile.in_size), out_size(args.tile.out_size), per_vector(longest_train(args)) {
     const int64_t bytes = per_vector * (in_size + out_size) * static_cast<int64_t>(sizeof(uint32_t));
-    const int64_t most = bytes > 0 && kMostWordBytes / bytes > 1 ? kMostWordBytes / bytes : 1;
+    const int64_t most = bytes > 0 && kMostScratch / bytes > 1 ? kMostScratch / bytes : 1;
     vectors = args.batch < most ? args.batch : most;
   }
 

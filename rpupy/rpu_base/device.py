@@ -47,18 +47,18 @@ class DeviceTile(CoreTile):
         result_features_first: bool,
         out: Floats | None,
     ) -> Any:
-        given = self._backend.device_array(value, name)
-        if given is None:
-            return super()._product(
-                value, name, which, bias, features_first, result_features_first, out
-            )
-        if out is not None:
-            raise TypeError(f"out must be None where {name} is on a device")
         back = which[0] == "b"
         n_in, n_out = self.in_size, self.out_size
         if back:
             n_in, n_out = n_out, n_in
         with self.lock:
+            given = self._backend.device_array(value, name)
+            if given is None:
+                return super()._product(
+                    value, name, which, bias, features_first, result_features_first, out
+                )
+            if out is not None:
+                raise TypeError(f"out must be None where {name} is on a device")
             inputs, batch_shape = self._device_vectors(
                 given, name, n_in, features_first, bias and not back
             )

@@ -282,7 +282,7 @@ def test_exact_updates_give_the_same_bits(
 
 
 def test_long_trains_that_need_several_launches(backend: str) -> None:
-    # 31 * 700 slots: the words of one vector of these lines fill a launch.
+    # 700 words for each line and vector: more than the host takes in one launch.
     config = SingleRPUConfig(
         device=ConstantStepDevice(dw_min=0.001, dw_min_std=0.1),
         update=UpdateParameters(
@@ -351,7 +351,7 @@ def test_every_maintenance_call(backend: str, runs: Any) -> None:
         lambda t: t.remap_weights(),
         lambda t: t.reset(1.0),
     ]
-    for number, call in enumerate(calls):
+    for call in calls:
         call(here)
         call(there)
-        same(here, there), number
+        same(here, there)
