@@ -51,6 +51,12 @@ HEADERS = sorted(
     for path in ROOT.glob(f"csrc/**/*.{kind}")
 )
 
+# A module links the libraries, so their sources count for it as well.
+SOURCES = [
+    *HEADERS,
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/cpu/*.cpp")),
+]
+
 CUDA_NAME = "rpupy.rpu_base._cuda"
 CUDA_SOURCES = sorted(
     str(path.relative_to(ROOT))
@@ -203,7 +209,7 @@ def modules() -> list[Extension]:
         libraries=[name for name, _ in reversed(LIBRARIES)],
         include_dirs=["csrc", numpy.get_include()],
         define_macros=NUMPY_API,
-        depends=HEADERS,
+        depends=SOURCES,
         extra_compile_args=[*COMMON, *OPENMP, *EXTRA],
         extra_link_args=[*OPENMP, *EXTRA],
         language="c++",

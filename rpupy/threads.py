@@ -26,7 +26,7 @@ def _default_num_threads() -> int:
 
 
 # Kernels take the number as a C int; more than this many threads is a mistake anyway.
-_MAX_THREADS = 65536
+_MAX_THREADS = 1024
 
 _num_threads = _default_num_threads()
 _forked = False
@@ -58,7 +58,7 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        From 1 to 65536. Small calls use one thread in any case.
+        From 1 to 1024. Small calls use one thread in any case.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 // Purpose: which instruction sets this machine and this build have, and the names that Python binds to.
-// Invariants: compiled for the baseline; asks the processor once, keeps nothing else.
+// Invariants: compiled for the baseline; keeps nothing: the processor's answers are cached by the compiler's runtime.
 #define RPUPY_ISA_NAME names_only
 #include "../devices/device_list.h"
 #include "../kernel_table.h"
@@ -83,6 +83,7 @@ const Names& names() {
 }
 
 float exact_decay_factor(int number, const float* own, float alpha) {
+  const DefaultFloatingPoint environment;
 #define RPUPY_FACTOR(Device)                                                           \
   if (same(kDevices[number].name, Device::kName)) {                                    \
     return Device::decay_factor(*reinterpret_cast<const Device::Params*>(own), alpha); \

@@ -281,8 +281,8 @@ static void run_chunk(const Pass& pass, int64_t first, int64_t count, int64_t fr
       const int32_t v = s.active[slot];
       bool again = pass.finish(first + v, s.scales[slot].output, s.norms[slot], round, s.y + slot * pass.output_stride,
                                from, to);
-      if (team != nullptr) {
-        // Votes of alternate rounds have their own places, so that one barrier on each side of the count is enough.
+      if (team != nullptr && !last) {
+        // Nobody may vote on the next vector before all have counted the votes on this one: hence the second barrier.
         votes[team->number] = again ? 1 : 0;
         meet(*team);
         for (int t = 0; t < team->team; ++t) again = again || votes[t] != 0;
@@ -294,6 +294,7 @@ static void run_chunk(const Pass& pass, int64_t first, int64_t count, int64_t fr
 }
 
 static void product(const ProductArgs& args, void* scratch) {
+  const DefaultFloatingPoint environment;
   const Pass pass(args);
   const ProductPlan plan(args);
   const size_t vote_bytes = round_up(static_cast<int64_t>(plan.threads * sizeof(int32_t)), 64);
@@ -317,6 +318,7 @@ static void product(const ProductArgs& args, void* scratch) {
 }
 
 static size_t product_scratch(const ProductArgs& args) {
+  const DefaultFloatingPoint environment;
   const Pass pass(args);
   const ProductPlan plan(args);
   return round_up(static_cast<int64_t>(plan.threads * sizeof(int32_t)), 64) +

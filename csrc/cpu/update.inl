@@ -159,6 +159,7 @@ static TrainScales scales_of(const UpdateArgs& args, int64_t b) {
 }
 
 static int64_t longest_train(const UpdateArgs& args) {
+  const DefaultFloatingPoint environment;
   return longest_train(*reinterpret_cast<const UpdateParams*>(args.update), magnitude(args.lr), args.granularity);
 }
 
@@ -168,6 +169,7 @@ static int64_t chunk_words(const UpdateArgs& args) {
 }
 
 static size_t update_pulsed_scratch(const UpdateArgs& args) {
+  const DefaultFloatingPoint environment;
   return UpdateScratch::bytes(args, UpdatePlan(args), chunk_words(args));
 }
 
@@ -204,6 +206,7 @@ struct PulseRow {
   using Cell = typename Device::template Cell<f32v>;
   static constexpr int kPlanes =
       field_count<PulsedCell<f32v>, f32v>() + field_count<typename Device::template Own<f32v>, f32v>();
+  static_assert(kPlanes <= kMaxCellPlanes && sizeof(Cell) == kPlanes * sizeof(f32v), "raise kMaxCellPlanes");
   static constexpr int kCrowd = kLanes * 3 / 4;  // lanes that make a block of draws worth its price
 
   const UpdateArgs& args;
@@ -361,6 +364,7 @@ static int64_t live_words(const UpdateScratch& scratch, const UpdatePlan& plan, 
 
 template <class Device>
 static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
+  const DefaultFloatingPoint environment;
   const UpdatePlan plan(args);
   const int64_t room = chunk_words(args);
   const UpdateScratch scratch(scratch_base, args, plan, room);

@@ -38,6 +38,8 @@ static void populate(const PopulateArgs& args) {
   const uint32_t last = static_cast<uint32_t>(args.tile.in_size - 1);
   constexpr int kBase = field_count<PulsedCell<f32v>, f32v>();
   constexpr int kOwn = field_count<Own, f32v>();
+  static_assert(kBase + kOwn <= kMaxCellPlanes && field_count<UpkeepCell<f32v>, f32v>() == kUpkeepPlanes,
+                "kernel_table.h has too few planes");
   for_crosspoints(args.tile, [&](int64_t at, int n) {
     PulsedCell<f32v> cell;
     UpkeepCell<f32v> upkeep;

@@ -128,7 +128,7 @@ def bind_device(config_class: type) -> Binding:
 
 
 def real_array(value: Any, name: str) -> Floats:
-    """Convert to a float32 array in C order, without copying one that already is.
+    """Convert to an aligned float32 array in C order; one that is so is not copied.
 
     Raises
     ------
@@ -143,10 +143,10 @@ def real_array(value: Any, name: str) -> Floats:
         raise TypeError(
             f"{name} must be an array of real numbers, got dtype {array.dtype}"
         )
-    if array.dtype == np.float32 and array.flags.c_contiguous:
-        return array if array.dtype.isnative else array.astype(np.float32)
-    with np.errstate(over="ignore"), _cpu.DefaultEnvironment():
-        return np.asarray(array, dtype=np.float32, order="C")
+    if array.dtype == np.float32 and array.flags.c_contiguous and array.flags.aligned:
+        return array
+    with np.errstate(over="ignore", under="ignore"), _cpu.DefaultEnvironment():
+        return np.array(array, dtype=np.float32, order="C")
 
 
 def matrix(value: Any, name: str, shape: tuple[int, int]) -> Floats:

@@ -162,12 +162,7 @@ cdef class CpuBackend:
     cdef bint packed_is_stale
 
     def __cinit__(self, out_size, in_size, key, isa_name=None):
-        name = (isa_name or _isa).encode()
-        self.table = _core.kernel_table(name)
-        if self.table == NULL:
-            raise ConfigError(
-                f"isa_name must be one of {', '.join(available_isas())}, got {isa_name!r}"
-            )
+        self.table = _table(isa_name)
         self.view.out_size = out_size
         self.view.in_size = in_size
         self.view.key[0] = key[0]
@@ -391,12 +386,22 @@ cdef class CpuBackend:
         self.packed_is_stale = True
 
 
+cdef const _core.KernelTable* _table(isa_name) except NULL:
+    """The kernels of an instruction set; of the one in use by default."""
+    cdef const _core.KernelTable* table = _core.kernel_table((isa_name or _isa).encode())
+    if table == NULL:
+        raise ConfigError(
+            f"isa_name must be one of {', '.join(available_isas())}, got {isa_name!r}"
+        )
+    return table
+
+
 def draw_words(counters, key, isa_name=None):
     """Philox4x32-10 blocks of bare counters, for tests: (n, 4) uint32 -> (n, 4) uint32."""
     cdef cnp.ndarray c = np.ascontiguousarray(counters, dtype=np.uint32).reshape(-1, 4)
     cdef cnp.ndarray k = np.ascontiguousarray(key, dtype=np.uint32).reshape(2)
     cdef cnp.ndarray words = np.empty_like(c)
-    cdef const _core.KernelTable* table = _core.kernel_table((isa_name or _isa).encode())
+    cdef const _core.KernelTable* table = _table(isa_name)
     table.draw_words(<const uint32_t*> cnp.PyArray_DATA(c), <const uint32_t*> cnp.PyArray_DATA(k),
                      <uint32_t*> cnp.PyArray_DATA(words), c.shape[0])
     return words
@@ -406,7 +411,7 @@ def words_to_normals(words, isa_name=None):
     """Normals of bare blocks, for tests: (n, 4) uint32 -> (n, 4) float32."""
     cdef cnp.ndarray w = np.ascontiguousarray(words, dtype=np.uint32).reshape(-1, 4)
     cdef cnp.ndarray z = np.empty((w.shape[0], 4), dtype=np.float32)
-    cdef const _core.KernelTable* table = _core.kernel_table((isa_name or _isa).encode())
+    cdef const _core.KernelTable* table = _table(isa_name)
     table.words_to_normals(<const uint32_t*> cnp.PyArray_DATA(w), <float*> cnp.PyArray_DATA(z),
                            w.shape[0])
     return z
@@ -418,8 +423,8 @@ def evaluate(function, a, b=None, isa_name=None):
     cdef cnp.ndarray y = np.empty_like(va)
     cdef cnp.ndarray vb = va
     if b is not None:
-        vb = np.ascontiguousarray(np.broadcast_to(np.asarray(b, dtype=np.float32), a.shape))
-    cdef const _core.KernelTable* table = _core.kernel_table((isa_name or _isa).encode())
+        vb = np.ascontiguousarray(np.broadcast_to(np.asarray(b, dtype=np.float32), (<object> va).shape))
+    cdef const _core.KernelTable* table = _table(isa_name)
     table.evaluate(("log", "exp", "pow").index(function), <const float*> cnp.PyArray_DATA(va),
                    <const float*> cnp.PyArray_DATA(vb), <float*> cnp.PyArray_DATA(y), va.size)
     return y

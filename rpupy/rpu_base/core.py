@@ -664,7 +664,7 @@ class CoreTile:
             self._after_upkeep()
 
     def drift_weights(self, delta_t: float = 1.0) -> None:
-        """Let the weights drift for `delta_t` (in the unit of ``drift.t_0``).
+        """Let the weights drift for `delta_t` (in seconds, as ``drift.t_0`` is).
 
         Nothing happens without drift in the configuration of the device.
         """
@@ -724,7 +724,8 @@ class CoreTile:
     def set_hidden_parameters(self, parameters: Mapping[str, ArrayLike]) -> None:
         """Overwrite all hidden parameters and clip the weights to the new bounds.
 
-        The values are taken as they are.  Where the mean step differs from ``dw_min`` by
+        The values are taken as they are, but for ``drift_nu``, which a configuration
+        without drift ignores.  Where the mean step differs from ``dw_min`` by
         more than twice its spread, it replaces ``dw_min``, and with it the granularity
         that pulse trains are made for.
 
@@ -752,6 +753,7 @@ class CoreTile:
         }
         if not self._has_drift:
             del values["drift_nu"]
+        mean_step = _mean_step(values["dwmin_up"], values["dwmin_down"])
         with self.lock:
             for name, value in values.items():
                 if name in _UPKEEP_PLANES and np.all(value == value.flat[0]):
@@ -759,16 +761,12 @@ class CoreTile:
             self._arrays |= {
                 name: self._backend.array_from(value) for name, value in values.items()
             }
-            self._refresh_granularity()
+            self._refresh_granularity(mean_step)
             self._run_upkeep("clip", numbers=(-1.0,))
             self._show()
 
-    def _refresh_granularity(self) -> None:
+    def _refresh_granularity(self, mean: float) -> None:
         device = self.config.device
-        steps = [np.abs(self._read(name)) for name in ("dwmin_up", "dwmin_down")]
-        # An exactly rounded sum: the order of NumPy's differs by machine.
-        mean = math.fsum(math.fsum(plane.ravel().tolist()) for plane in steps)
-        mean /= 2 * self.out_size * self.in_size
         # The small part keeps float32 rounding of a device without spread from counting.
         tolerance = 2.0 * abs(device.dw_min_dtod) + 1e-5
         if abs(mean - self._dw_min) > tolerance * self._dw_min and mean > 0.0:
@@ -819,7 +817,8 @@ class CoreTile:
         if not isinstance(counters, dict) or set(counters) != set(_COUNTERS):
             raise StateError(f"counters must be {list(_COUNTERS)}, got {counters!r}")
         for name, count in counters.items():
-            _check_count(count, name, 2**64)
+            # The end of the range stays out of reach of what follows.
+            _check_count(count, name, 2**63)
         for name in ("learning_rate", "drift_time", "dw_min", "granularity"):
             value = meta[name]
             try:
@@ -943,15 +942,21 @@ class CpuTile(CoreTile):
     backend_name = "cpu"
 
 
+def _mean_step(up: Floats, down: Floats) -> float:
+    """Mean size of all steps, exactly rounded: the order of NumPy's sums differs."""
+    total = math.fsum(math.fsum(np.abs(row).tolist()) for row in (*up, *down))
+    return total / (2 * up.size)
+
+
 def _check_out(out: Any, shape: tuple[int, ...]) -> None:
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be an array, got {type(out).__name__}")
-    if out.dtype != np.float32 or not out.dtype.isnative:
+    if out.dtype != np.float32:
         raise TypeError(f"out must be an array of float32, got {out.dtype}")
     if out.shape != shape:
         raise ValueError(f"out must have shape {shape}, got {out.shape}")
-    if not (out.flags.c_contiguous and out.flags.writeable):
-        raise ValueError("out must be a writeable array in C order")
+    if not out.flags.carray:
+        raise ValueError("out must be a writeable, aligned array in C order")
 
 
 def _check_count(value: Any, name: str, limit: int) -> None:

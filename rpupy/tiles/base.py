@@ -394,7 +394,7 @@ class Tile(Programming):
         Parameters
         ----------
         delta_t : float
-            Time since the last call, in the unit of ``drift.t_0``; not negative.
+            Time since the last call, in seconds as ``drift.t_0`` is; not negative.
         """
         self.tile.drift_weights(delta_t)
 
@@ -553,7 +553,8 @@ class Tile(Programming):
     def spawn(self: T, n: int) -> list[T]:
         """Build independent tiles of the same size, configuration and mode.
 
-        Their devices and weights are drawn anew. Further calls give further tiles, also
+        Their devices and weights are drawn anew, but that a ``construction_seed`` of the
+        configuration gives all of them the same devices. Further calls give further tiles, also
         after the tile was saved and loaded.
 
         Parameters

@@ -579,8 +579,8 @@ def test_number_of_threads_is_a_setting_of_the_process():
     assert rpupy.get_num_threads() == 3
     rpupy.set_num_threads(np.int64(2))
     assert rpupy.get_num_threads() == 2
-    for bad in (0, -1, 65537, 10**30):
-        with pytest.raises(ValueError, match=r"n must be in \[1, 65536\]"):
+    for bad in (0, -1, 1025, 10**30):
+        with pytest.raises(ValueError, match=r"n must be in \[1, 1024\]"):
             rpupy.set_num_threads(bad)
     for bad in (1.0, "2", None, True, np.float32(2), [2]):
         with pytest.raises(TypeError, match="n must be an integer"):
@@ -592,7 +592,7 @@ def test_absurd_numbers_of_threads_work(core):
     tile = core(3, 5, ConstantStepDevice())
     twin = copy.copy(tile)
     expected = tile.forward(x5)
-    rpupy.set_num_threads(65536)
+    rpupy.set_num_threads(1024)
     np.testing.assert_array_equal(twin.forward(x5), expected)
 
 
