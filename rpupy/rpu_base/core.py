@@ -333,20 +333,7 @@ class CoreTile:
                 result = out
             else:
                 result = np.empty((*batch_shape, n_out), dtype=np.float32)
-            batch = result.size // n_out
-            if batch > 0:
-                self._backend.product(
-                    self._arrays["weights"],
-                    inputs,
-                    result,
-                    batch,
-                    back,
-                    self._backward_io if back else self._forward_io,
-                    self._counters[which],
-                    _STREAMS[which],
-                    threads.get_num_threads(),
-                )
-                self._counters[which] += batch
+            self._run_product(which, inputs, result, result.size // n_out)
             if plain:
                 return result
             if drop_last:
@@ -357,6 +344,24 @@ class CoreTile:
                 return np.ascontiguousarray(result)
             out[...] = result
             return out
+
+    def _run_product(self, which: str, inputs: Any, result: Any, batch: int) -> None:
+        """Multiply `batch` vectors and count them in their pass."""
+        if batch == 0:
+            return
+        back = which[0] == "b"
+        self._backend.product(
+            self._arrays["weights"],
+            inputs,
+            result,
+            batch,
+            back,
+            self._backward_io if back else self._forward_io,
+            self._counters[which],
+            _STREAMS[which],
+            threads.get_num_threads(),
+        )
+        self._counters[which] += batch
 
     def _vectors(
         self,

@@ -10,10 +10,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from rpupy import threads
-
 from ._common import Floats
-from .core import _STREAMS, CoreTile
+from .core import CoreTile
 
 __all__ = ["CudaHostTile", "CudaTile", "DeviceTile"]
 
@@ -63,20 +61,7 @@ class DeviceTile(CoreTile):
                 given, name, n_in, features_first, bias and not back
             )
             result = self._backend.empty((*batch_shape, n_out))
-            batch = result.size // n_out
-            if batch > 0:
-                self._backend.product(
-                    self._arrays["weights"],
-                    inputs,
-                    result,
-                    batch,
-                    back,
-                    self._backward_io if back else self._forward_io,
-                    self._counters[which],
-                    _STREAMS[which],
-                    threads.get_num_threads(),
-                )
-                self._counters[which] += batch
+            self._run_product(which, inputs, result, result.size // n_out)
             shown = n_out - 1 if bias and back else n_out
             if shown == n_out and not result_features_first:
                 return result
