@@ -1,0 +1,472 @@
+"""The tile: state, counters, and what each call does to them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rpupy.parameters.enums import PulseType
+
+from .arithmetic import F32, SMALLEST_NORMAL, Floats, clip, fma
+from .devices import LAWS, DeviceDraws, draw_pulsed_device
+from .product import Vector
+from .random_numbers import Draw, Pass, RandomNumbers, Stream, key_of
+from .trains import pulse_train_scales, pulse_trains
+
+
+class ReferenceTile:
+    """A model of the core tile (`rpupy.rpu_base.core.CpuTile`) in plain NumPy.
+
+    It has the methods of the core tile for the devices of this release and no checks of
+    arguments.
+
+    Parameters
+    ----------
+    out_size, in_size : int
+        Rows (outputs) and columns (inputs) of the array.
+    config : SingleRPUConfig or FloatingPointRPUConfig
+        Configuration of the tile.
+    seed : numpy.random.SeedSequence
+        Where the key of the random numbers comes from.
+
+    Attributes
+    ----------
+    log : list of Draw
+        Every random number that was used.
+    counters : dict of str to int
+        Counters of events.
+    pulse_ordinals : ndarray of uint32, shape (out, in)
+        Pulses that each crosspoint has received.
+    last_trains : list of tuple
+        For each vector of the last pulsed update ``(length, x_bits, d_bits)``.
+    tie_distance : ndarray of float64, shape (batch,)
+        For each vector of the last product, how far the closest rounding or clipping
+        decision that a normal number went into was from being a tie, in steps (or,
+        without rounding, relative to the bound).  Where it is tiny, another precision
+        of the normal numbers could decide otherwise.
+    """
+
+    def __init__(
+        self, out_size: int, in_size: int, config: Any, seed: np.random.SeedSequence
+    ) -> None:
+        self.out_size = out_size
+        self.in_size = in_size
+        self.config = config
+        self.device = config.device
+        self.log: list[Draw] = []
+        self.key = key_of(seed)
+        self.random = RandomNumbers(self.key, self.log)
+        self.counters = dict.fromkeys(
+            (
+                *("forward", "forward_eval", "backward", "backward_eval", "update"),
+                *("init", "diffusion", "reset", "drift", "redraw"),
+            ),
+            0,
+        )
+        self.learning_rate = 0.1
+        self.tie_distance = np.zeros(0)
+        self.last_trains: list[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]] = []
+
+        update = getattr(config, "update", None)
+        self.pulse_type = PulseType.NONE if update is None else update.pulse_type
+        kernel = self.device.kernel
+        # With pulses switched off, a pulsed device is replaced by an exact one.
+        self.pulsed = kernel not in ("floating_point", "ideal") and (
+            self.pulse_type is not PulseType.NONE
+        )
+        self.dw_min = self.granularity = 1.0
+        write_noise_std = 0.0
+        if self.pulsed:
+            self.dw_min = float(self.device.dw_min)
+            self.granularity = float(self.device.weight_granularity())
+            write_noise_std = float(getattr(self.device, "write_noise_std", 0.0))
+        self.write_noise_std = max(write_noise_std, 0.0)
+        nu = self.device.drift.nu if hasattr(self.device, "drift") else 0.0
+        self.has_drift = nu > 0.0 if self.pulsed else nu != 0.0
+
+        shape = (out_size, in_size)
+        self.crosspoint = np.arange(out_size * in_size, dtype=np.uint64).reshape(shape)
+        self.pulse_ordinals = np.zeros(shape, dtype=np.uint32)
+        # The persistent weights: what pulses and maintenance act on.
+        self.true_weights = np.zeros(shape, dtype=np.float32)
+        # The apparent weights: what products see.  The same without write noise.
+        self.weights = self.true_weights
+        if self.write_noise_std > 0.0:
+            self.weights = self.true_weights.copy()
+        self.drift_time = 0.0
+        self.drift_start = np.zeros(shape, dtype=np.float32)
+        self.drift_since = np.zeros(shape, dtype=np.float32)
+        self.drift_previous = np.zeros(shape, dtype=np.float32)
+
+        self.hidden: dict[str, Floats] = {}
+        self.low: Any = F32(-np.inf)
+        self.high: Any = F32(np.inf)
+        if self.pulsed:
+            self.law = LAWS[kernel]
+            self._draw_device()
+        self.set_weights_uniform_random(-0.1, 0.1)
+
+    # ---- devices ---------------------------------------------------------------------
+
+    def _draw_device(self) -> None:
+        """Draw the hidden parameters of every crosspoint."""
+        random = self.random
+        if self.device.construction_seed != 0:
+            key = key_of(np.random.SeedSequence(self.device.construction_seed))
+            random = RandomNumbers(key, self.log)
+        draws = DeviceDraws(random, self.crosspoint)
+        self.hidden = draw_pulsed_device(self.device, draws)
+        self.hidden |= self.law.draw(self.device, self.hidden, draws)
+        self.low, self.high = self.hidden["min_bound"], self.hidden["max_bound"]
+
+    def _pulse(self, hit: NDArray[np.bool_], up: NDArray[np.bool_]) -> None:
+        """Give one pulse to the crosspoints in `hit`, upwards where `up` is set."""
+        h = {name: plane[hit] for name, plane in self.hidden.items()}
+        w = self.true_weights[hit]
+        ordinal = self.pulse_ordinals[hit]
+        sigma = F32(self.device.dw_min_std)
+        noise = np.zeros_like(w)
+        if sigma != 0:
+            # The pulse ordinal of a crosspoint: four pulses in a row share a block.
+            noise = sigma * self.random.normals(
+                Stream.PULSE,
+                self.crosspoint[hit],
+                ordinal >> np.uint32(2),
+                part=ordinal & np.uint32(3),
+                shares_block=True,
+            )
+        w = self.law.pulse(self.device, h, w, up[hit], noise)
+        self.true_weights[hit] = clip(w, h["min_bound"], h["max_bound"])
+        self.pulse_ordinals[hit] = ordinal + np.uint32(1)
+
+    # ---- product ---------------------------------------------------------------------
+
+    def forward(
+        self,
+        x_input: ArrayLike,
+        bias: bool = False,
+        in_trans: bool = False,
+        out_trans: bool = False,
+        is_test: bool = False,
+    ) -> Floats:
+        """Analog product with the weights; arguments as of the core tile."""
+        inputs, shape = _vectors(x_input, in_trans, bias)
+        io = getattr(self.config, "forward", None)
+        which = Pass.FORWARD_EVAL if is_test else Pass.FORWARD
+        y = self._product(inputs, self.weights, io, which)
+        return _shaped(y, shape, out_trans)
+
+    def backward(
+        self,
+        d_input: ArrayLike,
+        bias: bool = False,
+        in_trans: bool = False,
+        out_trans: bool = False,
+        is_test: bool = False,
+    ) -> Floats:
+        """Analog product with the transposed weights; arguments as of the core tile."""
+        inputs, shape = _vectors(d_input, out_trans, False)
+        io = getattr(self.config, "backward", None)
+        which = Pass.BACKWARD_EVAL if is_test else Pass.BACKWARD
+        y = self._product(inputs, self.weights.T, io, which)
+        if bias:
+            y = y[:, :-1]
+        return _shaped(y, shape, in_trans)
+
+    def _product(self, inputs: Floats, weights: Floats, io: Any, which: Pass) -> Floats:
+        name = which.name.lower()
+        result = np.empty((len(inputs), len(weights)), dtype=np.float32)
+        self.tie_distance = np.full(len(inputs), np.inf)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            for b, x in enumerate(inputs):
+                ordinal = self.counters[name] + b
+                vector = Vector(self.random, weights, io, which, ordinal)
+                result[b] = vector.product(x)
+                self.tie_distance[b] = vector.tie_distance
+        self.counters[name] += len(inputs)
+        return result
+
+    # ---- update ----------------------------------------------------------------------
+
+    def update(
+        self,
+        x_input: ArrayLike,
+        d_input: ArrayLike,
+        bias: bool = False,
+        in_trans: bool = False,
+        out_trans: bool = False,
+    ) -> None:
+        """Update the weights with a mini-batch; arguments as of the core tile."""
+        x_batch, _ = _vectors(x_input, in_trans, bias)
+        d_batch, _ = _vectors(d_input, out_trans, False)
+        if self.learning_rate == 0.0 or len(x_batch) == 0:
+            return
+        before = self.pulse_ordinals.copy()
+        self.last_trains = []
+        for x, d in zip(x_batch, d_batch, strict=True):
+            if self.pulsed and self.pulse_type is not PulseType.NONE_WITH_DEVICE:
+                self._update_by_pulses(x, d)
+            else:
+                self._update_exactly(x, d)
+            self.counters["update"] += 1
+        touched = self.pulse_ordinals != before
+        if self.write_noise_std > 0.0 and touched.any():
+            # A fresh look at the crosspoints that had a pulse, after the last one.
+            z = self.random.normals(
+                Stream.APPARENT, self.crosspoint[touched], self.pulse_ordinals[touched]
+            )
+            shown = fma(self._write_noise, z, self.true_weights[touched])
+            self.weights[touched] = shown
+
+    def _update_exactly(self, x: Floats, d: Floats) -> None:
+        factor = -(F32(self.learning_rate) * d)
+        w = fma(factor[:, None], x[None, :], self.true_weights)
+        self.true_weights[...] = clip(w, self.low, self.high)
+        self._redraw()
+
+    def _update_by_pulses(self, x: Floats, d: Floats) -> None:
+        """Update with one vector by compressed pulse trains (update.md 3 to 5)."""
+        update = self.config.update
+        length, a, b = pulse_train_scales(
+            update,
+            self.learning_rate,
+            self.granularity,
+            np.abs(x).max(),
+            np.abs(d).max(),
+        )
+        common = (update, self.random, self.counters["update"])
+        x_bits = pulse_trains(*common, x, b, length, Stream.TRAIN_X, Stream.ROUND_X)
+        d_bits = pulse_trains(*common, d, a, length, Stream.TRAIN_D, Stream.ROUND_D)
+        self.last_trains.append((length, x_bits, d_bits))
+        pulses = d_bits.astype(np.int64) @ x_bits.astype(np.int64).T
+        # A positive product lowers the weight, if the learning rate is positive.
+        positive = np.signbit(d)[:, None] == np.signbit(x)[None, :]
+        up = positive if self.learning_rate < 0 else ~positive
+        for number in range(pulses.max()):
+            self._pulse(pulses > number, up)
+
+    def get_learning_rate(self) -> float:
+        """Return the learning rate."""
+        return self.learning_rate
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Set the learning rate."""
+        self.learning_rate = float(learning_rate)
+
+    # ---- weights ---------------------------------------------------------------------
+
+    @property
+    def _write_noise(self) -> np.float32:
+        return F32(self.write_noise_std * self.dw_min)
+
+    def _redraw(self) -> None:
+        """Draw all apparent weights anew, if there are any."""
+        if self.write_noise_std > 0.0:
+            z = self.random.normals(
+                Stream.APPARENT_ALL, self.crosspoint, self.counters["redraw"]
+            )
+            self.weights[...] = fma(self._write_noise, z, self.true_weights)
+            self.counters["redraw"] += 1
+
+    def _show(self) -> None:
+        """Make the apparent weights of weights that were just set."""
+        if self.write_noise_std > 0.0 and not self.device.apply_write_noise_on_set:
+            self.weights[...] = self.true_weights
+        else:
+            self._redraw()
+
+    def _within_bounds(self, weights: Any) -> Any:
+        return clip(weights, self.low, self.high)
+
+    def get_weights(self) -> Floats:
+        """Return a copy of the visible weights, shape (out, in)."""
+        return self.weights.copy()
+
+    def set_weights(self, weights: ArrayLike) -> None:
+        """Set the weights, clipped to the bounds of each crosspoint."""
+        values = np.asarray(weights, dtype=np.float32)
+        self.true_weights[...] = self._within_bounds(values)
+        self._show()
+
+    def set_weights_uniform_random(self, low: float, high: float) -> None:
+        """Draw the weights uniformly from [low, high), clipped to the bounds."""
+        u = self.random.uniforms(Stream.INIT, self.crosspoint, self.counters["init"])
+        self.counters["init"] += 1
+        self.set_weights(fma(F32(high) - F32(low), u, F32(low)))
+
+    # ---- maintenance (devices.md 2.6, 3.1) -------------------------------------------
+
+    def decay_weights(self, alpha: float = 1.0) -> None:
+        """Decay towards the reset bias, with a rate scaled by `alpha`."""
+        w = self.true_weights
+        if self.pulsed:
+            b = self.hidden["reset_bias"]
+            s = fma(F32(alpha), self.hidden["decay_scales"] - F32(1), F32(1))
+            w[...] = self._within_bounds((w - b) * s + b)
+            self._redraw()
+            return
+        lifetime = F32(self.device.lifetime)
+        if lifetime > 1:
+            factor = F32(1) - F32(alpha) / lifetime
+            if 0 < factor < 1:
+                w *= factor
+
+    def diffuse_weights(self) -> None:
+        """Add one step of diffusion."""
+        rates: Any = F32(max(self.device.diffusion, 0.0))
+        if self.pulsed:
+            rates = self.hidden["diffusion_rates"]
+        z = self.random.normals(
+            Stream.DIFFUSE, self.crosspoint, self.counters["diffusion"]
+        )
+        self.counters["diffusion"] += 1
+        w = fma(rates, z, self.true_weights)
+        self.true_weights[...] = self._within_bounds(w)
+        self._redraw()
+
+    def reset_columns(
+        self, start_column_idx: int = 0, num_columns: int = 1, reset_prob: float = 1.0
+    ) -> None:
+        """Reset crosspoints of some columns to their reset bias."""
+        if num_columns < 0:
+            num_columns = self.in_size
+        if num_columns == 0 or reset_prob == 0.0:
+            return
+        columns = start_column_idx + np.arange(min(num_columns, self.in_size))
+        chosen = np.zeros(self.weights.shape, dtype=np.bool_)
+        chosen[:, columns % self.in_size] = True
+        ordinal = self.counters["reset"]
+        self.counters["reset"] += 1
+        elements = self.crosspoint[chosen]
+        # Word 0 of a block chooses, words 2 and 3 are the normal number of the value.
+        drawn = self.random.happens(
+            reset_prob, Stream.RESET, elements, ordinal, shares_block=True
+        )
+        z = self.random.normals(
+            Stream.RESET, elements, ordinal, part=2, shares_block=True
+        )
+        bias: Any = F32(0)
+        low: Any = self.low
+        high: Any = self.high
+        if self.pulsed:
+            bias = self.hidden["reset_bias"][chosen]
+            low, high = low[chosen], high[chosen]
+        value = clip(fma(F32(max(self.device.reset_std, 0.0)), z, bias), low, high)
+        w = self.true_weights
+        w[chosen] = np.where(drawn, value, w[chosen])
+        self._redraw()
+
+    def clip_weights(self, limit: float) -> None:
+        """Limit the weights to [-limit, limit]; below 0 to the bounds only."""
+        c = F32(limit)
+        low, high = self.low, self.high
+        if c >= 0:
+            low, high = np.maximum(low, -c), np.minimum(high, c)
+        self.true_weights[...] = clip(self.true_weights, low, high)
+        self._redraw()
+
+    def drift_weights(self, delta_t: float = 1.0) -> None:
+        """Let the weights drift for `delta_t`."""
+        if not self.has_drift:
+            return
+        p = self.device.drift
+        nu_std, w_noise_std = getattr(p, "nu_std", 0.0), getattr(p, "w_noise_std", 0.0)
+        w = self.true_weights.copy()
+        ordinal = self.counters["drift"]
+        if ordinal == 0:
+            self.drift_start[...] = w
+            self.drift_previous[...] = w
+        self.counters["drift"] += 1
+        self.drift_time += delta_t / p.t_0
+        now = F32(self.drift_time)
+
+        nu: Any = self.hidden["drift_nu"] if self.pulsed else np.full_like(w, p.nu)
+        if nu_std > 0.0:
+            z = self.random.normals(
+                Stream.DRIFT, self.crosspoint, ordinal, part=0, shares_block=True
+            )
+            nu = nu * fma(F32(nu_std), z, F32(1))
+        anchor = F32(0)
+        if hasattr(p, "nu_k"):
+            if p.nu_k != 0.0:
+                g = (w - F32(p.w_offset)) / F32(p.wg_ratio) + F32(p.g_offset)
+                # No conductance, no logarithm: the smallest normal number stands in.
+                log_g = F32(np.log(np.maximum(g, SMALLEST_NORMAL), dtype=np.float64))
+                nu = nu - F32(p.nu_k) * (log_g - F32(p.log_g0))
+            anchor = fma(F32(p.g_offset), F32(p.wg_ratio), F32(p.w_offset))
+            if abs(anchor) < F32(p.reset_tol):
+                anchor = F32(0)
+        age = np.maximum(now - self.drift_since, F32(1))
+        q = F32(np.power(age, -nu, dtype=np.float64))
+        aged = fma(self.drift_start, q, anchor * (q - F32(1)))
+
+        changed = np.abs(self.drift_previous - w) > F32(p.reset_tol)
+        self.drift_since[changed] = now
+        self.drift_start[changed] = w[changed]
+        w = np.where(changed, w, aged)
+        if w_noise_std > 0.0:
+            z = self.random.normals(
+                Stream.DRIFT, self.crosspoint, ordinal, part=2, shares_block=True
+            )
+            w = fma(F32(w_noise_std), z, w)
+        self.true_weights[...] = self._within_bounds(w)
+        self.drift_previous[...] = self.true_weights
+        self._redraw()
+
+    # ---- hidden parameters (devices.md 2.2, 2.5) -------------------------------------
+
+    def get_hidden_parameter_names(self) -> list[str]:
+        """Names of the parameters that each crosspoint has."""
+        names = list(self.hidden)
+        if self.write_noise_std > 0.0:
+            names.insert(8, "persistent_weights")
+        return names
+
+    def get_hidden_parameters(self) -> dict[str, Floats]:
+        """Return copies of the hidden parameters, each of shape (out, in)."""
+        planes = {**self.hidden, "persistent_weights": self.true_weights}
+        return {name: planes[name].copy() for name in self.get_hidden_parameter_names()}
+
+    def set_hidden_parameters(self, parameters: Mapping[str, ArrayLike]) -> None:
+        """Overwrite all hidden parameters and clip the weights to the new bounds."""
+        for name, value in parameters.items():
+            plane = np.array(value, dtype=np.float32)
+            if name == "persistent_weights":
+                self.true_weights[...] = plane
+            elif name != "drift_nu" or self.has_drift:
+                self.hidden[name] = plane
+        self.low, self.high = self.hidden["min_bound"], self.hidden["max_bound"]
+        steps = [np.abs(self.hidden[name]) for name in ("dwmin_up", "dwmin_down")]
+        mean = math.fsum(np.ravel(steps).tolist()) / np.size(steps)
+        # The small part of the tolerance is the rounding of the planes to float32.
+        tolerance = 2.0 * abs(self.device.dw_min_dtod) + 1e-5
+        if abs(mean - self.dw_min) > tolerance * self.dw_min and mean > 0.0:
+            self.granularity = mean * (
+                self.device.weight_granularity() / self.device.dw_min
+            )
+            self.dw_min = mean
+        self.true_weights[...] = self._within_bounds(self.true_weights)
+        self._show()
+
+
+def _vectors(
+    value: ArrayLike, features_first: bool, append_one: bool
+) -> tuple[Floats, tuple[int, ...]]:
+    """Return vectors as rows, and the shape of their batch."""
+    array = np.asarray(value, dtype=np.float32)
+    if features_first:
+        array = np.moveaxis(array, 0, -1)
+    batch = array.shape[:-1]
+    rows = array.reshape(-1, array.shape[-1])
+    if append_one:
+        rows = np.concatenate([rows, np.ones((len(rows), 1), dtype=np.float32)], axis=1)
+    return rows, batch
+
+
+def _shaped(rows: Floats, batch: tuple[int, ...], features_first: bool) -> Floats:
+    result = rows.reshape(*batch, rows.shape[-1])
+    return np.moveaxis(result, -1, 0) if features_first else result
