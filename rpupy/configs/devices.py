@@ -240,7 +240,7 @@ class PulsedDevice(Device):
     w_max_dtod: float = real(0.3)
     w_min: float = real(-0.6)
     w_min_dtod: float = real(0.3)
-    count_pulses: bool = flag(False, pending=True)
+    count_pulses: bool = flag(False)
 
     def validate(self) -> None:
         """Check that the range of the weight contains 0.

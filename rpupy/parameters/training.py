@@ -61,17 +61,10 @@ class UpdateParameters(Parameters):
 
     desired_bl: int = integer(31, low=1, high=MAX_PULSES)
     fixed_bl: bool = flag(True)
-    pulse_type: PulseType = choice(
-        PulseType.STOCHASTIC_COMPRESSED,
-        pending=(
-            PulseType.STOCHASTIC,
-            PulseType.MEAN_COUNT,
-            PulseType.DETERMINISTIC_IMPLICIT,
-        ),
-    )
+    pulse_type: PulseType = choice(PulseType.STOCHASTIC_COMPRESSED)
     res: float = real(0.0)
-    x_res_implicit: float = real(0.0, pending=True)
-    d_res_implicit: float = real(0.0, pending=True)
+    x_res_implicit: float = real(0.0)
+    d_res_implicit: float = real(0.0)
     d_sparsity: bool = flag(False, pending=True)
     sto_round: bool = flag(False)
     update_bl_management: bool = flag(True)

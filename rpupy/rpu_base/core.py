@@ -175,6 +175,8 @@ class CoreTile:
             for name in _UPKEEP_PLANES:
                 planes[name] = (shape if spreads[name] else (), np.float32)
             planes["pulse_ordinals"] = (shape, np.uint32)
+            if device.count_pulses:
+                planes["pulse_counters"] = ((2, *shape), np.int64)
             if self._has_write_noise:
                 planes["persistent_weights"] = (shape, np.float32)
         if self._has_drift:
@@ -481,6 +483,7 @@ class CoreTile:
             self._true_weights,
             self._arrays["weights"] if noisy else None,
             self._arrays["pulse_ordinals"],
+            self._arrays.get("pulse_counters"),
             self._cell_planes(),
             self._own,
             self._update,
@@ -770,6 +773,20 @@ class CoreTile:
             self._run_upkeep("clip", numbers=(-1.0,))
             self._show()
 
+    def get_pulse_counters(self) -> np.ndarray:
+        """Return how many pulses each crosspoint has received since it was built.
+
+        Returns
+        -------
+        ndarray of int64, shape (2, out, in)
+            Pulses down, then pulses up; shape (0, out, in) where the device does not
+            count them (``count_pulses``).
+        """
+        with self.lock:
+            if "pulse_counters" in self._arrays:
+                return self._read("pulse_counters")
+        return np.zeros((0, self.out_size, self.in_size), dtype=np.int64)
+
     def _refresh_granularity(self, mean: float) -> None:
         device = self.config.device
         # The small part keeps float32 rounding of a device without spread from counting.
@@ -850,6 +867,8 @@ class CoreTile:
             bounded = self._pulsed_device or name not in _UNBOUNDED
             if bounded and dtype is np.float32 and not np.isfinite(array).all():
                 raise StateError(f"{name} must be finite")
+            if dtype is np.int64 and (array < 0).any():
+                raise StateError(f"{name} must not be negative")
 
     def set_state(self, meta: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the whole state by one that `state` returned.
