@@ -184,7 +184,15 @@ class Tile(Programming):
                 not self.training,
                 out,
             )
-            return y if self._plain else self._finish_forward(y)
+            if self._plain:
+                return y
+            try:
+                return self._finish_forward(y)
+            except BaseException:
+                # The caller may have made errors of NumPy's warnings.
+                which = "forward" if self.training else "forward_eval"
+                core.uncount(which, y.size // self.out_size)
+                raise
 
     def __call__(self, x_input: ArrayLike, out: Floats | None = None) -> Floats:
         """Do what `forward` does."""
