@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from rpupy import registry
 from rpupy.errors import ConfigError, StateError
 from rpupy.parameters.base import RPUConfigBase, from_dict, frozen_copy, to_dict
+from rpupy.parameters.explain import Explanation
 from rpupy.parameters.in_use import parameters_in_use
 from rpupy.rpu_base._common import Floats, size, whole_number
 
@@ -879,6 +880,16 @@ class Tile(Programming):
             f"  mode: {'training' if self.training else 'evaluation'}",
         ]
         return "\n".join([*lines, *parameters_in_use(self.rpu_config)])
+
+    def explain(self) -> Explanation:
+        """List every effect that acts in this tile; nothing is drawn for it.
+
+        Returns
+        -------
+        Explanation
+            The rows that ``rpu_config.explain()`` gives; prints as a table.
+        """
+        return self.rpu_config.explain()
 
 
 def load(path: str | os.PathLike[str]) -> Tile:
