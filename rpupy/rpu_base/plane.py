@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpupy import threads
+from rpupy.errors import ConfigError
 
 from . import _common, _cpu
 from ._common import Floats
@@ -173,6 +174,12 @@ class DevicePlane:
             threads.get_num_threads(),
             self.number,
         )
+        for name in (*BASE_PLANES, *self.binding.cell, *UPKEEP_PLANES):
+            if not self._tile._backend.all_finite(self.array(name)):
+                raise ConfigError(
+                    f"the parameters of {type(self.device).__name__} must give finite"
+                    f" devices, got {name} beyond what float32 holds"
+                )
 
     def cell(self) -> tuple[Any, ...]:
         """Return the arrays that pulses read, in the order of the kernel."""
