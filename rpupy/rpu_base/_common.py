@@ -41,6 +41,7 @@ _CODES: dict[enum.Enum, int] = {
     PulseType.STOCHASTIC: 0,
     PulseType.MEAN_COUNT: 1,
     PulseType.DETERMINISTIC_IMPLICIT: 2,
+    PulseType.NONE: -1,
     PulseType.NONE_WITH_DEVICE: -1,
 }
 
