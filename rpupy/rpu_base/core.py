@@ -110,7 +110,7 @@ class CoreTile:
         device = self.config.device
         update = getattr(self.config, "update", None)
         self._pulse_type = PulseType.NONE if update is None else update.pulse_type
-        binding = _common.bind_device(type(device))
+        binding = self._bind_device()
         if binding.pulsed and self._pulse_type is PulseType.NONE:
             # Pulses switched off leave an exact weight: the device's decay, diffusion,
             # reset and drift without spread, and no bounds.
@@ -136,6 +136,9 @@ class CoreTile:
         else:
             self._forward_io = self._backward_io = _common.perfect_io()
         self._backend = self._new_backend(self._key)
+
+    def _bind_device(self) -> _common.Binding:
+        return _common.bind_device(type(self.config.device))
 
     def _new_backend(self, key: tuple[int, ...]) -> Any:
         return self.backend_class(self.out_size, self.in_size, key)
@@ -193,19 +196,22 @@ class CoreTile:
         """Draw the device-to-device spread, with the construction seed if one is given."""
         if not self._pulsed_device:
             return
-        key = self._key
-        if self.config.device.construction_seed != 0:
-            seed = np.random.SeedSequence(self.config.device.construction_seed)
-            key = tuple(int(word) for word in seed.generate_state(2, np.uint32))
         self._backend.populate(
             self._binding.number,
-            key,
+            self._device_key(),
             self._pulsed,
             self._own,
             self._cell_planes(),
             tuple(self._arrays[name] for name in _UPKEEP_PLANES),
             threads.get_num_threads(),
         )
+
+    def _device_key(self) -> tuple[int, ...]:
+        """Key of the draws of devices."""
+        if self.config.device.construction_seed == 0:
+            return self._key
+        seed = np.random.SeedSequence(self.config.device.construction_seed)
+        return tuple(int(word) for word in seed.generate_state(2, np.uint32))
 
     def _cell_planes(self) -> tuple[Floats, ...]:
         names = (*_BASE_PLANES, *self._binding.cell)
@@ -485,6 +491,9 @@ class CoreTile:
                 f" {31 * _MAX_TRAIN_WORDS} slots, got {self._learning_rate!r} with"
                 f" granularity {self._granularity!r} and fixed_bl=False"
             )
+        self._update_pulses(x, d, batch)
+
+    def _update_pulses(self, x: Floats, d: Floats, batch: int) -> None:
         noisy = self._has_write_noise
         self._backend.update_pulsed(
             self._binding.number,
