@@ -135,7 +135,7 @@ struct KernelTable {
   void (*words_to_normals)(const uint32_t* words, float* z, int64_t blocks);
   void (*evaluate)(int32_t function, const float* a, const float* b, float* y, int64_t n);
   // For devices whose law is in Python. Scratch of count_pulses: update_pulsed_scratch.
-  void (*count_pulses)(const UpdateArgs&, int64_t first_row, int64_t rows, int32_t* counts, void* scratch);
+  void (*count_pulses)(const UpdateArgs&, int32_t* counts, void* scratch);
   void (*pulse_normals)(const TileView&, const uint32_t* crosspoints, const uint32_t* ordinals, float* z, int64_t n);
   void (*show_pulses)(const UpdateArgs&, const uint32_t* crosspoints, int64_t n);
 };

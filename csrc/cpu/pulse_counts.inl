@@ -1,7 +1,8 @@
 // Purpose: pulses as numbers, for devices whose law is written in Python: how many each crosspoint gets from each vector,
 // and the normals that belong to them.
 // Included by: kernels.inl, behind update.inl, whose trains these are.
-// Invariants: trains and normals are those of update_pulsed, under the same keys and ordinals.
+// Invariants: trains and normals are those of update_pulsed, under the same keys and ordinals. Pulses go both ways:
+// `route` is kBothDirections.
 
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
@@ -19,14 +20,14 @@ static void add_counts(const uint32_t* x_words, uint32_t d_word, int64_t columns
   }
 }
 
-// The pulses of all vectors on `rows` rows, as [batch, rows, in_size].
-static void count_pulses(const UpdateArgs& args, int64_t first_row, int64_t rows, int32_t* counts, void* scratch_base) {
+// The pulses of all vectors on the crosspoints of the window, as [batch, rows, columns].
+static void count_pulses(const UpdateArgs& args, int32_t* counts, void* scratch_base) {
   const DefaultFloatingPoint environment;
   const UpdatePlan plan(args);
   const int64_t room = chunk_words(args);
   const UpdateScratch scratch(scratch_base, args, plan, room);
   const RoundKeys keys = round_keys(args.tile.key[0], args.tile.key[1]);
-  const int64_t columns = args.tile.in_size;
+  const int64_t rows = plan.region.rows(), columns = plan.region.columns();
 
   run_team(plan.threads, [&](const Member& member) {
     int64_t from, to;
@@ -47,12 +48,12 @@ static void count_pulses(const UpdateArgs& args, int64_t first_row, int64_t rows
           }
         }
         meet(member);
-        make_words(args, scratch.scales, scratch.refs, words, true, plan.x_stride, scratch.x_words, keys, member);
-        make_words(args, scratch.scales, scratch.refs, words, false, plan.d_stride, scratch.d_words, keys, member);
+        make_words(args, plan, scratch.scales, scratch.refs, words, true, scratch.x_words, keys, member);
+        make_words(args, plan, scratch.scales, scratch.refs, words, false, scratch.d_words, keys, member);
         meet(member);
         for (int64_t i = from; i < to; ++i) {
           for (int64_t k = 0; k < words; ++k) {
-            add_counts(scratch.x_words + k * plan.x_stride, scratch.d_words[k * plan.d_stride + first_row + i], columns,
+            add_counts(scratch.x_words + k * plan.x_stride, scratch.d_words[k * plan.d_stride + i], columns,
                        of_vector + i * columns);
           }
         }
@@ -73,7 +74,8 @@ static void pulse_normals(const TileView& tile, const uint32_t* crosspoints, con
     for (int64_t at = from; at < to; at += kLanes) {
       const int part = static_cast<int>(to - at < kLanes ? to - at : kLanes);
       const u32v ordinal = load_part(ordinals + at, part);
-      const Normals<f32v> four = normals<f32v>(philox(load_part(crosspoints + at, part), ordinal >> 2, u32v{}, tag, keys));
+      const Normals<f32v> four =
+          normals<f32v>(philox(load_part(crosspoints + at, part), ordinal >> 2, u32v{}, tag, keys));
       f32v chosen = four.z[0];
       for (uint32_t s = 1; s < 4; ++s) chosen = select(equal(ordinal & 3u, u32v{} + s), four.z[s], chosen);
       store_part(z + at, chosen, part);

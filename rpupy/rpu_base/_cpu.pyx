@@ -327,11 +327,13 @@ cdef class CpuBackend:
         args.granularity = _core.to_float32(granularity)
         args.update = <const float*> cnp.PyArray_DATA(update)
         args.ordinal = ordinal
+        args.window.first_row = first_row
+        args.window.rows = rows
         cdef cnp.ndarray counts = np.empty((batch, rows, self.view.in_size), dtype=np.int32)
         cdef int32_t* data = <int32_t*> cnp.PyArray_DATA(counts)
         scratch = self.reserve(self.table.update_pulsed_scratch(args))
         with nogil:
-            self.table.count_pulses(args, first_row, rows, data, scratch)
+            self.table.count_pulses(args, data, scratch)
         return counts
 
     def pulse_normals(self, cnp.ndarray crosspoints, cnp.ndarray ordinals, int threads):
