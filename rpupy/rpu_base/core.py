@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rpupy import threads
-from rpupy.errors import StateError
+from rpupy.errors import ConfigError, StateError
 from rpupy.parameters.enums import PulseType
 from rpupy.parameters.in_use import parameters_in_use
 
@@ -205,6 +205,12 @@ class CoreTile:
             tuple(self._arrays[name] for name in _UPKEEP_PLANES),
             threads.get_num_threads(),
         )
+        for name in (*_BASE_PLANES, *self._binding.cell, *_UPKEEP_PLANES):
+            if not self._backend.all_finite(self._arrays[name]):
+                raise ConfigError(
+                    f"the parameters of {type(self.config.device).__name__} must give"
+                    f" finite devices, got {name} beyond what float32 holds"
+                )
 
     def _device_key(self) -> tuple[int, ...]:
         """Key of the draws of devices."""
