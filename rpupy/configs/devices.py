@@ -506,10 +506,14 @@ class NumpyDevice(WriteNoiseDevice):
     and `power` differ in their last bits between machines.
     """
 
-    kernel: ClassVar[str] = "numpy"
-
     #: Names of the parameters that each crosspoint has besides those of all devices.
     cell_parameters: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Name the kernel of a class that has a law; without one it is only a base."""
+        super().__init_subclass__()
+        if cls.pulse is not NumpyDevice.pulse:
+            cls.kernel = "numpy"
 
     def draw(self, params: Mapping[str, Floats], draws: Any) -> Mapping[str, Floats]:
         """Draw the parameters of all crosspoints, once, when a tile is built.
@@ -563,13 +567,13 @@ class NumpyDevice(WriteNoiseDevice):
         ConfigError
             If `pulse` is missing or `cell_parameters` is no tuple of different names.
         """
-        super().validate()
         cls, names = type(self), self.cell_parameters
-        if cls.pulse is NumpyDevice.pulse:
+        if not cls.kernel:
             raise ConfigError(
                 f"{cls.__name__} is only a base for devices; a device of one's own "
                 "subclasses it and defines pulse(w, direction, params, noise)"
             )
+        super().validate()
         if (
             not isinstance(names, tuple)
             or not all(isinstance(name, str) and name.isidentifier() for name in names)

@@ -18,6 +18,7 @@ from rpupy.parameters.effects import Effect
 from rpupy.parameters.fields import real
 from rpupy.registry import core_class, register_device
 from rpupy.rpu_base import _cpu, cuda, numpy_device
+from rpupy.testing import check_device
 from rpupy.testing.reference.arithmetic import fma
 from rpupy.tiles import AnalogTile, load
 
@@ -56,14 +57,18 @@ class DrawingDevice(NumpyDevice):
 
     gain_dtod: float = real(0.3, effect=Effect("dtod", of="dw_min", acts_on="update"))
 
+    chance_dtod: float = real(1.0, effect=Effect("dtod", of="dw_min"))
+
     def draw(self, params: Mapping[str, Any], draws: Any) -> dict[str, Any]:
         """Draw a normal and a uniform number."""
         gain = 1 + np.float32(self.gain_dtod) * draws.normal(0)
-        return {"gain": gain, "chance": draws.uniform(6)}
+        chance = np.float32(self.chance_dtod) * draws.uniform(6)
+        return {"gain": gain, "chance": chance}
 
     def pulse(self, w: Any, direction: Any, params: Any, noise: Any) -> Any:
         """Take a step of a size that each crosspoint drew."""
-        return w + direction * params["dwmin_up"] * params["gain"] * (1 + noise)
+        step = np.where(direction > 0, params["dwmin_up"], -params["dwmin_down"])
+        return w + step * params["gain"] * (1 + params["chance"]) * (1 + noise)
 
 
 def config_of(device: Any, **update: Any) -> SingleRPUConfig:
@@ -159,6 +164,20 @@ def test_each_instruction_set_counts_and_draws_alike(isa: str) -> None:
     assert np.array_equal(z, normals[np.arange(40), ordinals & 3])
 
 
+@pytest.mark.parametrize(
+    "device",
+    [
+        TwinDevice(write_noise_std=1.0, lifetime=7.0, diffusion=0.01, up_down=0.2),
+        DrawingDevice(construction_seed=5, corrupt_devices_prob=0.05),
+    ],
+    ids=repr,
+)
+def test_it_obeys_the_laws_of_all_devices(device: Any) -> None:
+    report = check_device(device)
+    assert not report.broken
+    assert len(report.held) >= 30
+
+
 # --- the promises of every tile -------------------------------------------------------
 
 
@@ -218,6 +237,7 @@ def test_hidden_parameters_can_be_replaced() -> None:
     tile = AnalogTile(1, 3, config_of(DrawingDevice(dw_min_std=0.0)), rng=3)
     hidden = tile.get_hidden_parameters()
     hidden["gain"][:] = 2
+    hidden["chance"][:] = 0
     hidden["dwmin_up"][:] = 0.001
     tile.set_hidden_parameters(hidden)
     tile.set_weights(np.zeros((1, 3)))
