@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 
 from rpupy import threads
 from rpupy.errors import ConfigError
+from rpupy.parameters.enums import PulseType
 
 from . import _common, _cpu
 from ._common import Floats
 from .core import CpuTile
+from .plane import BASE_PLANES, UPKEEP_PLANES, DevicePlane
 
 __all__ = ["DeviceDraws", "NumpyDeviceTile"]
 
-_BASE_PLANES: tuple[str, ...] = _cpu.FIELDS["pulsed_cell"]
-_TAKEN = {"weights", "persistent_weights", *_BASE_PLANES, *_cpu.FIELDS["upkeep"]}
+_TAKEN = {"weights", "persistent_weights", *BASE_PLANES, *UPKEEP_PLANES}
 #: First number of a device's own draws, and their stream (csrc/devices/pulsed.h, rng.h).
 _FIRST_DRAW = 12
 _DEVICE_STREAM = 0
@@ -94,48 +95,73 @@ class DeviceDraws:
         return self._blocks[block], number & 3
 
 
-class NumpyDeviceTile(CpuTile):
-    """A core tile on the CPU for a `NumpyDevice`."""
+class NumpyPlane(DevicePlane):
+    """A plane of `NumpyDevice`s."""
 
-    def _bind_device(self) -> _common.Binding:
-        device = self.config.device
+    def _bind(self) -> _common.Binding:
+        device = self.device
         clash = _TAKEN.intersection(device.cell_parameters)
         if clash:
             raise ConfigError(
                 f"{type(device).__name__}.cell_parameters must differ from the names of"
                 f" all devices, got {sorted(clash)}"
             )
-        # Without steps of its own, this kernel draws what all pulsed devices have.
+        # Without planes of its own, this kernel draws what all pulsed devices have.
         number, pulsed, params, _ = _cpu.DEVICES["constant_step"]
         return _common.Binding(number, pulsed, params, device.cell_parameters)
 
-    def _cell_planes(self) -> tuple[Floats, ...]:
-        return tuple(self._arrays[name] for name in _BASE_PLANES)
+    def cell(self) -> tuple[Any, ...]:
+        """Return the arrays that kernels know."""
+        return tuple(self.array(name) for name in BASE_PLANES)
 
-    def _draw_devices(self) -> None:
-        super()._draw_devices()
-        device = self.config.device
-        if not self._pulsed_device or not device.cell_parameters:
+    def draw(self, key: tuple[int, ...]) -> None:
+        """Draw the device-to-device spread, and let the device draw its own."""
+        super().draw(key)
+        names = self.device.cell_parameters
+        if not self.pulsed or not names:
             return
-        shape = (self.out_size, self.in_size)
-        base = {name: _read_only(self._arrays[name]) for name in _BASE_PLANES}
+        base = {name: _read_only(self.array(name)) for name in BASE_PLANES}
+        shape = self.visible_weights.shape
         with _cpu.DefaultEnvironment():
-            drawn = device.draw(base, DeviceDraws(shape, self._device_key()))
-        name = f"{type(device).__name__}.draw"
-        if not isinstance(drawn, Mapping) or set(drawn) != set(device.cell_parameters):
+            drawn = self.device.draw(base, DeviceDraws(shape, key))
+        label = f"{type(self.device).__name__}.draw"
+        if not isinstance(drawn, Mapping) or set(drawn) != set(names):
             got = sorted(drawn) if isinstance(drawn, Mapping) else type(drawn).__name__
             raise ConfigError(
-                f"{name} must return a mapping with the names"
-                f" {list(device.cell_parameters)}, got {got}"
+                f"{label} must return a mapping with the names {list(names)}, got {got}"
             )
-        for plane in device.cell_parameters:
-            self._arrays[plane][...] = _common.matrix(
-                drawn[plane], f"{name}()[{plane!r}]", shape
-            )
+        for name in names:
+            values = _common.matrix(drawn[name], f"{label}()[{name!r}]", shape)
+            self.array(name)[...] = values
 
-    def _update_pulses(self, x: Floats, d: Floats, batch: int) -> None:
-        weights = self._true_weights.copy()
-        ordinals = self._arrays["pulse_ordinals"].copy()
+    def law(self, w: Floats, direction: Floats, cell: Any, noise: Floats) -> Floats:
+        """Call the law and check what it returns."""
+        moved = np.asarray(self.device.pulse(w.copy(), direction, cell, noise))
+        label = f"{type(self.device).__name__}.pulse"
+        if moved.dtype.kind != "f" or moved.shape != w.shape:
+            raise ValueError(
+                f"{label} must return floats of shape {w.shape},"
+                f" got {moved.dtype} of shape {moved.shape}"
+            )
+        if np.isnan(moved).any():
+            raise ValueError(f"{label} must return numbers, got NaN")
+        return moved.astype(np.float32, copy=False)
+
+
+class NumpyDeviceTile(CpuTile):
+    """A core tile on the CPU for a `NumpyDevice`."""
+
+    _plane: NumpyPlane
+
+    def _make_planes(self) -> list[DevicePlane]:
+        exact = self._pulse_type is PulseType.NONE
+        return [NumpyPlane(self, self.config.device, exact)]
+
+    def _update_pulsed(self, x: Floats, d: Floats, batch: int) -> None:
+        plane = self._plane
+        self._check_train(self._update, self._learning_rate, plane.granularity)
+        weights = plane.true_weights.copy()
+        ordinals = plane.array("pulse_ordinals").copy()
         touched = np.zeros(weights.shape, dtype=bool)
         rows = max(1, min(self.out_size, _MAX_COUNTS // (batch * self.in_size)))
         vectors = max(1, min(batch, _MAX_COUNTS // (rows * self.in_size)))
@@ -147,16 +173,16 @@ class NumpyDeviceTile(CpuTile):
                     counts = self._counts(x, d, part, at, min(vectors, batch - at))
                     touched[part] |= (counts != 0).any(axis=0)
                     self._apply(counts, part, weights, ordinals)
-        self._backend.write(self._true_weights, weights)
-        self._backend.write(self._arrays["pulse_ordinals"], ordinals)
+        self._backend.write(plane.true_weights, weights)
+        self._backend.write(plane.array("pulse_ordinals"), ordinals)
         self._backend.weights_changed()
-        if self._has_write_noise:
+        if plane.has_write_noise:
             self._backend.show_pulses(
                 weights,
-                self._arrays["weights"],
+                plane.visible_weights,
                 ordinals,
                 np.flatnonzero(touched).astype(np.uint32),
-                self._write_noise_std * self._dw_min,
+                plane.apparent_noise,
             )
 
     def _counts(
@@ -170,7 +196,7 @@ class NumpyDeviceTile(CpuTile):
             d.reshape(-1, self.out_size)[first:last],
             vectors,
             self._learning_rate,
-            self._granularity,
+            self._plane.granularity,
             self._counters["update"] + first,
             rows.start,
             rows.stop - rows.start,
@@ -196,18 +222,18 @@ class NumpyDeviceTile(CpuTile):
         crosspoint = (order + rows.start * self.in_size).astype(np.uint32)
         w = weights.reshape(-1)[crosspoint]
         ordinal = ordinals.reshape(-1)[crosspoint]
-        names = (*_BASE_PLANES, *self._binding.cell)
+        plane = self._plane
         cell = {
-            name: _read_only(self._arrays[name].reshape(-1)[crosspoint])
-            for name in names
+            name: _read_only(plane.array(name).reshape(-1)[crosspoint])
+            for name in (*BASE_PLANES, *plane.binding.cell)
         }
         low, high = cell["min_bound"], cell["max_bound"]
         for rank in range(int(totals[0])):
             n = int(np.searchsorted(-totals, -rank, side="left"))
-            moved = self._pulse(
+            moved = plane.law(
                 w[:n],
                 runs.direction(rank, n),
-                {name: plane[:n] for name, plane in cell.items()},
+                {name: values[:n] for name, values in cell.items()},
                 self._noise(crosspoint[:n], ordinal[:n]),
             )
             # As kernels clip: the bound wins a tie, also between zeros of both signs.
@@ -220,27 +246,11 @@ class NumpyDeviceTile(CpuTile):
     def _noise(
         self, crosspoint: NDArray[np.uint32], ordinal: NDArray[np.uint32]
     ) -> Floats:
-        if self._dw_min_std == 0.0:
+        if self._plane.dw_min_std == 0.0:
             return np.zeros(crosspoint.shape, dtype=np.float32)
         z = self._backend.pulse_normals(crosspoint, ordinal, threads.get_num_threads())
-        noise: Floats = z * np.float32(self._dw_min_std)
+        noise: Floats = z * np.float32(self._plane.dw_min_std)
         return noise
-
-    def _pulse(
-        self, w: Floats, direction: Floats, cell: dict[str, Floats], noise: Floats
-    ) -> Floats:
-        """Call the law and check what it returns."""
-        device = self.config.device
-        moved = np.asarray(device.pulse(w.copy(), direction, cell, noise))
-        name = f"{type(device).__name__}.pulse"
-        if moved.dtype.kind != "f" or moved.shape != w.shape:
-            raise ValueError(
-                f"{name} must return floats of shape {w.shape},"
-                f" got {moved.dtype} of shape {moved.shape}"
-            )
-        if np.isnan(moved).any():
-            raise ValueError(f"{name} must return numbers, got NaN")
-        return moved.astype(np.float32, copy=False)
 
 
 class _Runs:
