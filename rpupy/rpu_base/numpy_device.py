@@ -25,7 +25,13 @@ from .plane import BASE_PLANES, UPKEEP_PLANES, DevicePlane
 
 __all__ = ["DeviceDraws", "NumpyDeviceTile"]
 
-_TAKEN = {"weights", "persistent_weights", *BASE_PLANES, *UPKEEP_PLANES}
+#: Names of other arrays of a plane.
+_TAKEN = {
+    *BASE_PLANES,
+    *UPKEEP_PLANES,
+    *("weights", "persistent_weights", "pulse_ordinals", "pulse_counters"),
+    *("drift_start", "drift_since", "drift_previous"),
+}
 #: First number of a device's own draws, and their stream (csrc/devices/pulsed.h, rng.h).
 _FIRST_DRAW = 12
 _DEVICE_STREAM = 0
