@@ -102,6 +102,7 @@ class CpuBackend:
         cell: tuple[_Floats, ...],
         upkeep: tuple[_Floats, ...],
         threads: int,
+        plane: int = 0,
     ) -> None: ...
     def upkeep(
         self,
@@ -122,4 +123,5 @@ class CpuBackend:
         since: _Floats | None = None,
         previous: _Floats | None = None,
         threads: int = 1,
+        plane: int = 0,
     ) -> None: ...
