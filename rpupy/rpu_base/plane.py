@@ -68,7 +68,7 @@ class DevicePlane:
         self.number = number
         self.suffix = suffix
         self.weights = weights
-        binding = _common.bind_device(type(device))
+        binding = self._bind()
         if binding.pulsed and exact:
             index, pulsed, params, cell = _cpu.DEVICES["ideal"]
             binding = _common.Binding(index, pulsed, params, cell)
@@ -86,6 +86,9 @@ class DevicePlane:
             self.dw_min_std = float(device.dw_min_std)
             self.granularity = float(device.weight_granularity())
             self.write_noise_std = float(getattr(device, "write_noise_std", 0.0))
+
+    def _bind(self) -> _common.Binding:
+        return _common.bind_device(type(self.device))
 
     # ---- arrays and counters ---------------------------------------------------------
 
