@@ -12,15 +12,18 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rpupy.errors import ConfigError
 from rpupy.parameters.base import Parameters, define, flag, integer, part, real
 from rpupy.parameters.drift import DriftParameter, SimpleDriftParameter
 from rpupy.parameters.effects import KEPT, Effect, Reference, Setting
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
 
 __all__ = [
     "ConstantStepDevice",
@@ -34,8 +37,6 @@ __all__ = [
     "SoftBoundsDevice",
     "WriteNoiseDevice",
 ]
-
-Floats = NDArray[np.float32]
 
 
 def _decay_rate(device: Any, reference: Reference) -> float:
