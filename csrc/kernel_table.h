@@ -146,6 +146,7 @@ struct DeviceInfo {
   const char* params;  // own parameters, "first, second"
   const char* cell;    // own planes
   bool pulsed;
+  bool aggregates;  // whether the pulses of a mini-batch can share one draw of noise
 };
 
 // Names that Python binds to, the same for every instruction set.

@@ -29,9 +29,10 @@ enum TrainKind : int32_t {
 
 struct UpdateParams {
   RPUPY_FIELDS(float, desired_bl, fixed_bl, update_bl_management, update_management, um_grad_scale, res, sto_round,
-               pulse_type, x_res_implicit, d_res_implicit)
+               pulse_type, x_res_implicit, d_res_implicit, noise_aggregation)
 
   RPUPY_HD TrainKind kind() const { return static_cast<TrainKind>(static_cast<int32_t>(pulse_type)); }
+  RPUPY_HD bool aggregates() const { return noise_aggregation != 0.0f; }
 };
 
 // The part of an array that an update touches, as numbers of its lines.

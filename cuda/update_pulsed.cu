@@ -4,6 +4,7 @@
 // together. Random numbers are made where they are used.
 #include "launch.h"
 
+#include "../csrc/aggregate.h"
 #include "../csrc/devices/device_list.h"
 #include "../csrc/pulse.h"
 #include "../csrc/queue.h"
@@ -15,12 +16,17 @@ namespace cuda {
 constexpr int kTileRows = 8;
 constexpr int kTileColumns = 32;
 constexpr int kSlice = 128;  // words of each line that are staged at a time
+static_assert(kSlice >= kPortionWords, "a portion is staged as a whole");
+
+static const UpdateParams& update_params(const UpdateArgs& args) {
+  return *reinterpret_cast<const UpdateParams*>(args.update);
+}
 
 int64_t longest_train(const UpdateArgs& args) {
   const DefaultFloatingPoint environment;
   // Rates of single vectors are on the device: there, only the limit of all trains is known here.
   const float lr = args.rates == nullptr ? magnitude(args.lr) : 3.0e38f;
-  return longest_train(*reinterpret_cast<const UpdateParams*>(args.update), lr, args.granularity);
+  return longest_train(update_params(args), lr, args.granularity);
 }
 
 // The mini-batch as words: vector after vector, each with room for the longest train that its parameters allow.
@@ -34,6 +40,12 @@ struct WordLayout {
     const int64_t bytes = per_vector * (in_size + out_size) * static_cast<int64_t>(sizeof(uint32_t));
     const int64_t most = bytes > 0 && kMostScratch / bytes > 1 ? kMostScratch / bytes : 1;
     vectors = args.batch < most ? args.batch : most;
+    // Portions that share a draw of noise are not cut.
+    const int64_t whole = per_vector < kPortionWords ? kPortionWords / per_vector : 1;
+    if (vectors < args.batch && update_params(args).aggregates()) {
+      vectors = vectors < whole ? whole : vectors / whole * whole;
+      if (vectors > args.batch) vectors = args.batch;
+    }
   }
 
   int64_t scale_bytes(int64_t batch) const {
@@ -148,6 +160,15 @@ struct PulseJob {
   }
 };
 
+// What a route lets pass of the slots of a word of d, for the crosspoints of one word of x.
+RPUPY_BLOCK Slots routed(int32_t route, uint32_t x_word, Slots slots) {
+  if (route == kBothDirections) return slots;
+  const bool up = ((x_word ^ slots.d) & kSignBit) != 0;
+  if (up != (route == kUpOnly)) slots.most = 0;
+  if (!up) slots.d ^= kSignBit;
+  return slots;
+}
+
 // What a thread keeps of its crosspoint.
 template <class Device>
 struct Crosspoint {
@@ -179,13 +200,8 @@ struct Crosspoint {
   }
 
   RPUPY_BLOCK void take(const PulseRule<Device>& rule, int32_t route, bool random, uint32_t crosspoint, uint32_t x_word,
-                        Slots slots) {
-    if (route != kBothDirections) {
-      const bool up = ((x_word ^ slots.d) & kSignBit) != 0;
-      if (up != (route == kUpOnly)) return;
-      if (!up) slots.d ^= kSignBit;
-    }
-    for_halves(slots, [&](const Slots& half) {
+                        const Slots& slots) {
+    for_halves(routed(route, x_word, slots), [&](const Slots& half) {
       if (reach + half.most > 32) {
         drain(rule, crosspoint);
         reach = 3;
@@ -196,6 +212,36 @@ struct Crosspoint {
       queue.enqueue(pulses, sign);
       if (sign & kSignBit) up += pulses;
     });
+  }
+
+  // The pulses of a portion with one draw of noise, or one by one where aggregate.h calls that unsafe.
+  template <class Words>
+  RPUPY_BLOCK void take_portion(const PulseJob<Device>& job, int64_t at, int part, const Words& words) {
+    const uint32_t crosspoint = static_cast<uint32_t>(at);
+    const bool random = job.kind == kRandomTrains;
+    Aggregate<Device, float> sum;
+    sum.start(w);
+    for (int k = 0; k < part; ++k) {
+      const uint32_t x_word = words.x(k);
+      const Slots slots = routed(job.route, x_word, words.slots(k));
+      if (slots.most == 0) continue;
+      const uint32_t pulses = random ? pulses_of<float, true>(x_word, slots) : pulses_of<float, false>(x_word, slots);
+      sum.take(job.params, cell, pulses, x_word ^ slots.d);
+    }
+    if (sum.all == 0) return;
+    const Outcome<float> outcome = sum.outcome(cell, w);
+    if (outcome.unsafe(cell, job.dw_min_std)) {
+      for (int k = 0; k < part; ++k) take(job.rule(), job.route, random, crosspoint, words.x(k), words.slots(k));
+      drain(job.rule(), crosspoint);
+      if (queue.pending()) job.rule().template apply<float>(true, crosspoint, queue, w, cell);
+    } else {
+      const float noise = aggregated_noise<float>(crosspoint, queue.ordinal, job.dw_min_std, job.plane, job.keys);
+      w = clamp(outcome.weight(noise), cell.min_bound, cell.max_bound);
+      queue.ordinal += sum.all;
+      up += sum.up;
+    }
+    queue.fill = queue.ordinal & 3u;
+    reach = 3;
   }
 
   RPUPY_BLOCK void finish(const PulseJob<Device>& job, int64_t at) {
@@ -216,7 +262,19 @@ struct Crosspoint {
   }
 };
 
+// The words of one crosspoint among those that are staged.
 template <class Device>
+struct StagedWords {
+  const PulseJob<Device>& job;
+  const uint32_t* x_words;
+  const uint32_t* d_words;
+  int64_t from;
+
+  RPUPY_BLOCK uint32_t x(int k) const { return x_words[k * kTileColumns]; }
+  RPUPY_BLOCK Slots slots(int k) const { return job.slots(d_words[k * kTileRows], from + k); }
+};
+
+template <class Device, bool kAggregates>
 RPUPY_KERNEL(kTileRows* kTileColumns)
 pulse_kernel(PulseJob<Device> job) {
   RPUPY_SHARED(uint32_t, x_words, kSlice* kTileColumns);
@@ -237,8 +295,10 @@ pulse_kernel(PulseJob<Device> job) {
       }
     };
     threads([&] { for_crosspoint([&](int64_t at, int, int) { crosspoints.mine().load(job, at); }); });
-    for (int64_t from = 0; from < job.words; from += kSlice) {
-      const int part = static_cast<int>(job.words - from < kSlice ? job.words - from : kSlice);
+    for (int64_t from = 0, to; from < job.words; from = to) {
+      to = kAggregates ? portion_end(from, job.per_vector) : from + kSlice;
+      if (to > job.words) to = job.words;
+      const int part = static_cast<int>(to - from);
       phase([&] {
         for_block(part * kTileColumns, [&](int64_t n) {
           const int64_t column = first_column + n % kTileColumns;
@@ -252,9 +312,14 @@ pulse_kernel(PulseJob<Device> job) {
       phase([&] {
         for_crosspoint([&](int64_t at, int row, int column) {
           Crosspoint<Device>& mine = crosspoints.mine();
-          for (int k = 0; k < part; ++k) {
-            mine.take(job.rule(), job.route, job.kind == kRandomTrains, static_cast<uint32_t>(at),
-                      x_words[k * kTileColumns + column], job.slots(d_words[k * kTileRows + row], from + k));
+          const StagedWords<Device> words = {job, x_words + column, d_words + row, from};
+          if constexpr (kAggregates) {
+            mine.take_portion(job, at, part, words);
+          } else {
+            const bool random = job.kind == kRandomTrains;
+            for (int k = 0; k < part; ++k) {
+              mine.take(job.rule(), job.route, random, static_cast<uint32_t>(at), words.x(k), words.slots(k));
+            }
           }
         });
       });
@@ -267,7 +332,7 @@ pulse_kernel(PulseJob<Device> job) {
 
 static Status make_words(const Place& place, const UpdateArgs& args, const WordLayout& layout,
                          const TrainScales* scales, int64_t first, int64_t words, bool x_side, uint32_t* out) {
-  const UpdateParams& params = *reinterpret_cast<const UpdateParams*>(args.update);
+  const UpdateParams& params = update_params(args);
   const int64_t lines = x_side ? layout.in_size : layout.out_size;
   const WordsJob job = {train_side(params, x_side, args.train_plane, args.write_train != 0),
                         x_side,
@@ -285,12 +350,21 @@ static Status make_words(const Place& place, const UpdateArgs& args, const WordL
 }
 
 template <class Device>
+static Status launch_pulses(const Place& place, int64_t tiles, bool aggregates, const PulseJob<Device>& job) {
+  constexpr int kThreads = kTileRows * kTileColumns;
+  if constexpr (aggregation_of<Device>(0) != kPulseByPulse) {
+    if (aggregates) return RPUPY_LAUNCH((pulse_kernel<Device, true>), blocks_for(tiles), kThreads, place, job);
+  }
+  return RPUPY_LAUNCH((pulse_kernel<Device, false>), blocks_for(tiles), kThreads, place, job);
+}
+
+template <class Device>
 static Status update_device(const Place& place, const UpdateArgs& args, void* scratch) {
   const OnDevice current(place.device);
   RPUPY_TRY(current.status());
   const WordLayout layout(args);
   const Region region = region_of(args.window, args.tile);
-  const UpdateParams& params = *reinterpret_cast<const UpdateParams*>(args.update);
+  const UpdateParams& params = update_params(args);
   TrainScales* scales = static_cast<TrainScales*>(scratch);
   uint32_t* x_words = reinterpret_cast<uint32_t*>(static_cast<char*>(scratch) + layout.scale_bytes(args.batch));
   uint32_t* d_words = x_words + layout.words() * layout.in_size;
@@ -330,7 +404,7 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
     RPUPY_TRY(make_words(place, args, layout, scales, first, words, false, d_words));
     pulse_job.words = words;
     pulse_job.scales = scales + first;
-    RPUPY_TRY(RPUPY_LAUNCH(pulse_kernel<Device>, blocks_for(tiles), kTileRows * kTileColumns, place, pulse_job));
+    RPUPY_TRY(launch_pulses(place, tiles, params.aggregates(), pulse_job));
   }
   return {};
 }

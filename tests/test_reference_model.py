@@ -23,6 +23,7 @@ from rpupy.configs import (
     IdealDevice,
     IOParameters,
     LinearStepDevice,
+    NoiseAggregation,
     NoiseManagementType,
     PulseType,
     SimpleDriftParameter,
@@ -31,7 +32,7 @@ from rpupy.configs import (
     UpdateParameters,
     WeightNoiseType,
 )
-from rpupy.parameters.base import frozen_copy
+from rpupy.parameters.base import frozen_copy, thawed_copy
 from rpupy.rpu_base import _cpu
 from rpupy.rpu_base.core import CpuTile
 from rpupy.testing.reference import ReferenceTile
@@ -261,6 +262,7 @@ def updates(draw):
         x_res_implicit=draw(some([0.0, 0.1, 50.0])),
         d_res_implicit=draw(some([0.0, 0.02, 10.0, -1.0])),
         res=draw(some([0.0, 0.1, 0.02, 50.0, -1.0])),
+        noise_aggregation=draw(some(list(NoiseAggregation))),
         sto_round=draw(st.booleans()),
     )
 
@@ -445,6 +447,45 @@ def test_update_options(options, rate, isa):
     # Where counts are computed, few pulses may be rounded to none.
     computed = config.update.pulse_type in PULSED[2:]
     assert model.pulse_ordinals.any() or (computed and rate == 0.001)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("sigma", [0.0, 0.3, -0.3])
+@pytest.mark.parametrize(
+    "device",
+    [
+        ConstantStepDevice(w_max=0.15, w_min=-0.15, count_pulses=True),
+        LinearStepDevice(gamma_up=0.3, gamma_down=-0.2, allow_increasing=True),
+        LinearStepDevice(mult_noise=False, gamma_up=0.5, write_noise_std=1.0),
+        SoftBoundsDevice(w_max=0.2, w_min=-0.2, count_pulses=True),
+        SoftBoundsDevice(dw_min=0.01, reverse_up=True),
+    ],
+    ids=lambda device: type(device).__name__,
+)
+@pytest.mark.parametrize(
+    ("shape", "batch", "options"),
+    [
+        ((9, 67), 40, {}),
+        ((3, 20), 300, {}),  # several portions
+        ((2, 1100), 3, {"pulse_type": "MeanCount", "desired_bl": 100}),
+        ((3, 37), 50, {"desired_bl": 100, "update_bl_management": False}),
+        ((2, 21), 2, {"desired_bl": 5000, "update_bl_management": False}),
+    ],
+)
+def test_pulses_with_one_draw_of_noise(shape, batch, options, device, sigma, isa):
+    update = UpdateParameters(noise_aggregation=NoiseAggregation.BATCH, **options)
+    device = thawed_copy(device)
+    device.dw_min_std = sigma
+    config = SingleRPUConfig(device=device, update=update)
+    tile, model = make_pair(shape, config, 1, isa)
+    rng = np.random.default_rng(1)
+    x, d = vectors(rng, batch, shape[1]), vectors(rng, batch, shape[0])
+    x[batch // 2] = 0.0
+    compare_update(tile, model, x, d, 0.02, tolerance=3e-6)
+    together, apart = np.sum(model.portions, axis=0)
+    assert together > 0
+    if shape == (9, 67) and device.w_max < 0.5:
+        assert apart > 0
 
 
 def test_ties_of_the_train_length_are_decided_in_float32():

@@ -48,8 +48,10 @@ const Candidate kCandidates[] = {
     {&baseline::table, always},
 };
 
-#define RPUPY_PULSED_INFO(Device) {Device::kName, Device::Params::names(), Device::Own<float>::names(), true},
-#define RPUPY_EXACT_INFO(Device) {Device::kName, Device::Params::names(), "", false},
+#define RPUPY_PULSED_INFO(Device)                                             \
+  {Device::kName, Device::Params::names(), Device::Own<float>::names(), true, \
+   aggregation_of<Device>(0) != kPulseByPulse},
+#define RPUPY_EXACT_INFO(Device) {Device::kName, Device::Params::names(), "", false, false},
 const DeviceInfo kDevices[] = {RPUPY_PULSED_DEVICES(RPUPY_PULSED_INFO) RPUPY_EXACT_DEVICES(RPUPY_EXACT_INFO)};
 constexpr int kDeviceCount = sizeof(kDevices) / sizeof(kDevices[0]);
 

@@ -6,6 +6,7 @@
 
 #include "../kernel_table.h"
 
+#include "../aggregate.h"
 #include "../devices/device_list.h"
 #include "../mvm.h"
 #include "../pulse.h"
@@ -18,6 +19,8 @@
 #include "product.inl"
 
 #include "update.inl"
+
+#include "aggregate.inl"
 
 #include "pulse_counts.inl"
 

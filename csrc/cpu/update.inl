@@ -397,9 +397,9 @@ struct PulseRow {
   }
 };
 
-// Lists the words of a row in which d has pulses. A word with more than a queue takes at once makes two.
+// Lists the words of a row in which d has pulses. A word with more than a queue takes at once makes two, if `halves`.
 static int64_t live_words(const UpdateArgs& args, const UpdateScratch& scratch, const UpdatePlan& plan, TrainKind kind,
-                          int64_t words, int64_t row, RowScratch& rows) {
+                          bool halves, int64_t words, int64_t row, RowScratch& rows) {
   int64_t live = 0;
   for (int64_t k = 0; k < words; ++k) {
     const WordRef ref = scratch.refs[k];
@@ -413,11 +413,18 @@ static int64_t live_words(const UpdateArgs& args, const UpdateScratch& scratch, 
     }
     // Words are addressed by the number of their column.
     const uint32_t* x = scratch.x_words + set * plan.x_stride - plan.region.column;
-    for_halves(slots_of(kind, d, scratch.scales[ref.vector].length, ref.word),
-               [&](const Slots& half) { rows.live[live++] = {x, half}; });
+    const Slots slots = slots_of(kind, d, scratch.scales[ref.vector].length, ref.word);
+    if (halves) {
+      for_halves(slots, [&](const Slots& half) { rows.live[live++] = {x, half}; });
+    } else if (slots.most > 0) {
+      rows.live[live++] = {x, slots};
+    }
   }
   return live;
 }
+
+template <class Device>
+struct AggregatedRow;
 
 template <class Device>
 static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
@@ -429,6 +436,8 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
   const PulseRule<Device> rule = {*reinterpret_cast<const typename Device::Params*>(args.own), keys, args.dw_min_std,
                                   args.tile.plane};
   const TrainKind kind = update_params(args).kind();
+  const bool aggregates = aggregation_of<Device>(0) != kPulseByPulse && update_params(args).aggregates();
+  const int64_t per_vector = longest_train(args);
   const Region& region = plan.region;
   int64_t block = room > 0 ? kBlockWords / room / 64 * 64 : kColumnsPerBlock;
   block = block < 64 ? 64 : (block > kColumnsPerBlock ? kColumnsPerBlock : block);
@@ -449,7 +458,9 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
       int64_t words = 0;
       const int64_t chunk_vector = vector;
       const int32_t chunk_word = word;
-      while (vector < args.batch && words < room) {
+      int64_t end = INT64_MAX;
+      if (aggregates) end = portion_end(vector * per_vector + word, per_vector);
+      while (vector < args.batch && words < room && vector * per_vector + word < end) {
         if (word < scratch.scales[vector].words) {
           ++words;
           ++word;
@@ -458,7 +469,10 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
           word = 0;
         }
       }
-      if (words == 0) break;
+      if (words == 0) {
+        if (vector < args.batch) continue;  // vectors of zeros
+        break;
+      }
       if (member.number == 0) {
         int64_t v = chunk_vector;
         int32_t w = chunk_word;
@@ -478,8 +492,15 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
       for (int64_t j0 = region.column; j0 < region.last_column; j0 += block) {
         const int64_t j1 = region.last_column - j0 < block ? region.last_column : j0 + block;
         for (int64_t i = region.row + first_row; i < region.row + last_row; ++i) {
-          const int64_t live = live_words(args, scratch, plan, kind, words, i, rows);
-          if (live > 0) PulseRow<Device>{args, rule, i * args.tile.in_size}.run(j0, j1, live, rows);
+          const int64_t live = live_words(args, scratch, plan, kind, !aggregates, words, i, rows);
+          if (live == 0) continue;
+          if constexpr (aggregation_of<Device>(0) != kPulseByPulse) {
+            if (aggregates) {
+              AggregatedRow<Device>{args, rule, i * args.tile.in_size}.run(j0, j1, live, rows);
+              continue;
+            }
+          }
+          PulseRow<Device>{args, rule, i * args.tile.in_size}.run(j0, j1, live, rows);
         }
       }
       meet(member);

@@ -11,6 +11,7 @@ namespace RPUPY_ISA_NAME {
 
 struct ConstantStep {
   static constexpr const char* kName = "constant_step";
+  static constexpr Aggregation kAggregation = kConstantSteps;
 
   using Params = NoFields;
 

@@ -11,6 +11,7 @@ namespace RPUPY_ISA_NAME {
 
 struct LinearStep {
   static constexpr const char* kName = "linear_step";
+  static constexpr Aggregation kAggregation = kTangents;
 
   struct Params {
     RPUPY_FIELDS(float, gamma_up, gamma_down, gamma_up_dtod, gamma_down_dtod, allow_increasing, mean_bound_reference,
@@ -52,14 +53,20 @@ struct LinearStep {
     own.slope_down = slope(down, cell.dwmin_down, p.reverse_down != 0.0f ? F(high + p.reverse_offset) : low);
   }
 
-  // `noise` is dw_min_std times a standard normal.
   template <class F>
-  RPUPY_HD static F pulse(const Params& p, const Cell<F>& cell, F w, MaskOf<F> up, F noise) {
+  RPUPY_HD static Tangent<F> tangent(const Params& p, const Cell<F>& cell, F w, MaskOf<F> up) {
     const F scale = select(up, cell.dwmin_up, -cell.dwmin_down);
     const F slope = select(up, cell.slope_up, -cell.slope_down);
     const F step = fma(slope, w, scale);
     // Additive noise keeps the size that it has at w = 0.
-    return fma(p.mult_noise != 0.0f ? step : scale, noise, step) + w;
+    return {step, slope, p.mult_noise != 0.0f ? step : scale};
+  }
+
+  // `noise` is dw_min_std times a standard normal.
+  template <class F>
+  RPUPY_HD static F pulse(const Params& p, const Cell<F>& cell, F w, MaskOf<F> up, F noise) {
+    const Tangent<F> t = tangent<F>(p, cell, w, up);
+    return fma(t.noise, noise, t.step) + w;
   }
 };
 

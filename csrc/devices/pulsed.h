@@ -24,6 +24,29 @@ enum DeviceDraw : uint32_t {
   kDrawOwn = 12,  // the first number for the device itself
 };
 
+// How the pulses of a mini-batch can share one draw of noise (csrc/aggregate.h). A device that says nothing has its pulses
+// one by one.
+enum Aggregation : int32_t {
+  kPulseByPulse = 0,
+  kConstantSteps = 1,  // the steps are dwmin_up and dwmin_down, wherever the weight is
+  kTangents = 2,       // tangent() gives the step at a weight, and how it changes
+};
+
+template <class Device>
+constexpr auto aggregation_of(int) -> decltype(Device::kAggregation) {
+  return Device::kAggregation;
+}
+template <class Device>
+constexpr Aggregation aggregation_of(long) {
+  return kPulseByPulse;
+}
+
+// The mean of a pulse at a weight, its derivative, and the standard deviation of its noise over dw_min_std.
+template <class F>
+struct Tangent {
+  F step, slope, noise;
+};
+
 // The draws of the crosspoints in one set of lanes.
 template <class F>
 struct DeviceDraws {

@@ -11,6 +11,7 @@ namespace RPUPY_ISA_NAME {
 
 struct SoftBounds {
   static constexpr const char* kName = "soft_bounds";
+  static constexpr Aggregation kAggregation = kTangents;
 
   struct Params {
     RPUPY_FIELDS(float, mult_noise, reverse_up, reverse_down, reverse_offset)
@@ -36,6 +37,11 @@ struct SoftBounds {
   RPUPY_HD static void populate(const PulsedParams& common, const Params& p, const DeviceDraws<F>& draw,
                                 const PulsedCell<F>& cell, Own<F>& own) {
     LinearStep::populate<F>(common, as_linear(p), draw, cell, own);
+  }
+
+  template <class F>
+  RPUPY_HD static Tangent<F> tangent(const Params& p, const Cell<F>& cell, F w, MaskOf<F> up) {
+    return LinearStep::tangent<F>(as_linear(p), cell, w, up);
   }
 
   template <class F>

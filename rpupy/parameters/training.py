@@ -88,7 +88,6 @@ class UpdateParameters(Parameters):
     )
     noise_aggregation: NoiseAggregation = choice(
         NoiseAggregation.PULSE,
-        pending=(NoiseAggregation.BATCH,),
         effect=Setting(
             off=NoiseAggregation.PULSE,
             splits="cycle-to-cycle noise is drawn once for each mini-batch",

@@ -15,6 +15,7 @@ from rpupy.errors import ConfigError
 from rpupy.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
+    NoiseAggregation,
     NoiseManagementType,
     PulseType,
     WeightNoiseType,
@@ -36,6 +37,8 @@ _CODES: dict[enum.Enum, int] = {
     BoundManagementType.ITERATIVE: 1,
     WeightNoiseType.NONE: 0,
     WeightNoiseType.ADDITIVE_CONSTANT: 1,
+    NoiseAggregation.PULSE: 0,
+    NoiseAggregation.BATCH: 1,
     PulseType.STOCHASTIC_COMPRESSED: 0,
     # The signs of x in two passes: crosspoints get the same pulses.
     PulseType.STOCHASTIC: 0,

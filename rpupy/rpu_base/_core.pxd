@@ -119,6 +119,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         const char* params
         const char* cell
         bint pulsed
+        bint aggregates
 
     struct Names:
         const char* pulsed

@@ -9,6 +9,7 @@ _Words = NDArray[np.uint32]
 
 # Number, whether it is pulsed, names of its parameters, names of its own planes.
 DEVICES: dict[str, tuple[int, bool, tuple[str, ...], tuple[str, ...]]]
+AGGREGATING: frozenset[str]
 FIELDS: dict[str, tuple[str, ...]]
 
 def available_isas() -> tuple[str, ...]: ...

@@ -105,6 +105,10 @@ def _device_table():
 
 #: Kernel name -> (number, whether it is pulsed, names of its parameters, names of its own planes).
 DEVICES = _device_table()
+#: Kernels in which the pulses of a mini-batch can share one draw of noise.
+AGGREGATING = frozenset(
+    name for name, (number, *_) in DEVICES.items() if _core.device_info(number).aggregates
+)
 #: Names of the fields of each struct of parameters that kernels take.
 FIELDS = {
     "pulsed": _split(_core.names().pulsed),

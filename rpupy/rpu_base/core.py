@@ -100,6 +100,8 @@ class CoreTile:
         if update is not None:
             self._update = _common.pack(_cpu.FIELDS["update"], update)
         self._planes = self._make_planes()
+        for plane in self._planes:
+            plane.check_aggregation(update)
         if hasattr(self.config, "forward"):
             self._forward_io = _common.pack_io(self.config.forward)
             self._backward_io = _common.pack_io(self.config.backward)

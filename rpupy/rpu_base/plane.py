@@ -15,6 +15,7 @@ import numpy as np
 
 from rpupy import threads
 from rpupy.errors import ConfigError
+from rpupy.parameters.enums import NoiseAggregation, PulseType
 
 from . import _common, _cpu
 from ._common import Floats
@@ -96,6 +97,27 @@ class DevicePlane:
         # A reference that counts would be a circle, and device memory be given back
         # whenever the garbage collector comes by.
         self._tile: CoreTile = weakref.proxy(tile)
+
+    def check_aggregation(self, update: Any) -> None:
+        """Check that the noise of the pulses can be drawn as an update asks for.
+
+        Raises
+        ------
+        NotImplementedError
+            If it is to be drawn once for a mini-batch and the device has no such form.
+        """
+        kernel = self.device.kernel
+        if (
+            self.pulsed
+            and update.noise_aggregation is NoiseAggregation.BATCH
+            and update.pulse_type is not PulseType.NONE_WITH_DEVICE
+            and kernel not in _cpu.AGGREGATING
+        ):
+            raise NotImplementedError(
+                f"UpdateParameters.noise_aggregation = {update.noise_aggregation} is not"
+                f" built for {type(self.device).__name__}; built for the kernels"
+                f" {', '.join(sorted(_cpu.AGGREGATING))}"
+            )
 
     # ---- arrays and counters ---------------------------------------------------------
 

@@ -12,7 +12,7 @@ import rpupy
 from rpupy.configs import SingleRPUConfig, SoftBoundsDevice
 from rpupy.configs.devices import NumpyDevice
 from rpupy.errors import ConfigError, StateError
-from rpupy.parameters import PulseType, UpdateParameters, define
+from rpupy.parameters import NoiseAggregation, PulseType, UpdateParameters, define
 from rpupy.parameters import definition as definitions
 from rpupy.parameters.effects import Effect
 from rpupy.parameters.fields import real
@@ -273,6 +273,13 @@ def test_other_backends_are_refused() -> None:
     with pytest.raises(NotImplementedError, match=message):
         core_class("analog", "cuda_host", TwinDevice())
     assert tile.cpu() is tile
+
+
+def test_one_draw_of_noise_for_a_mini_batch_is_refused() -> None:
+    config = config_of(TwinDevice(), noise_aggregation=NoiseAggregation.BATCH)
+    message = r"noise_aggregation = .*BATCH is not built for TwinDevice"
+    with pytest.raises(NotImplementedError, match=message):
+        AnalogTile(*SHAPE, config)
 
 
 def test_a_base_is_no_device() -> None:

@@ -187,14 +187,23 @@ class LinearStep:
         return planes
 
     @staticmethod
-    def pulse(
-        p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
-    ) -> Floats:
-        """Move by ``slope * w + scale``; additive noise keeps its size at w = 0."""
+    def tangent(
+        p: Any, h: Planes, w: Floats, up: NDArray[np.bool_]
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return ``slope * w + scale``, its slope, and what noise is relative to."""
         scale = np.where(up, h["dwmin_up"], -h["dwmin_down"])
         slope = np.where(up, h["slope_up"], -h["slope_down"])
         step = fma(slope, w, scale)
-        return fma(step if p.mult_noise else scale, noise, step) + w
+        # Additive noise keeps its size at w = 0.
+        return step, slope, step if p.mult_noise else scale
+
+    @classmethod
+    def pulse(
+        cls, p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
+    ) -> Floats:
+        """Move by the step at the weight."""
+        step, _, size = cls.tangent(p, h, w, up)
+        return fma(size, noise, step) + w
 
 
 class SoftBounds(LinearStep):

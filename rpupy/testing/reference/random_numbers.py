@@ -23,6 +23,7 @@ class Stream(enum.IntEnum):
     ROUND_X = 5
     ROUND_D = 6
     PULSE = 9
+    AGGREGATE = 10
     APPARENT = 11
     APPARENT_ALL = 12
     DIFFUSE = 13

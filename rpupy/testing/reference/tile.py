@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rpupy.parameters.enums import PulseType
+from rpupy.parameters.enums import NoiseAggregation, PulseType
 
+from .aggregate import Word, constant_steps, portions, tangents
 from .arithmetic import F32, SMALLEST_NORMAL, Floats, clip, fma
 from .devices import LAWS, DeviceDraws, draw_pulsed_device
 from .product import Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream, key_of
 from .trains import (
+    SLOTS_PER_WORD,
     Side,
     pulse_factors,
     pulse_train_scales,
@@ -51,6 +53,9 @@ class ReferenceTile:
         Pulses that each crosspoint has received.
     pulse_counters : ndarray of int64, shape (2, out, in)
         The same, down and up apart.
+    portions : list of tuple of int
+        For each portion of an update whose noise was drawn at once, crosspoints that
+        took part, and those whose pulses were applied one by one.
     last_trains : list of tuple
         For each vector of the last pulsed update ``(length, x, d)``: the bits of random
         trains, or the factors of counts.
@@ -80,6 +85,7 @@ class ReferenceTile:
         )
         self.learning_rate = 0.1
         self.tie_distance = np.zeros(0)
+        self.portions: list[tuple[int, int]] = []
         self.last_trains: list[tuple[int, NDArray[Any], NDArray[Any]]] = []
 
         update = getattr(config, "update", None)
@@ -219,12 +225,20 @@ class ReferenceTile:
             return
         before = self.pulse_ordinals.copy()
         self.last_trains = []
-        for x, d in zip(x_batch, d_batch, strict=True):
-            if self.pulsed and self.pulse_type is not PulseType.NONE_WITH_DEVICE:
-                self._update_by_pulses(x, d)
-            else:
+        if not self.pulsed or self.pulse_type is PulseType.NONE_WITH_DEVICE:
+            for x, d in zip(x_batch, d_batch, strict=True):
                 self._update_exactly(x, d)
-            self.counters["update"] += 1
+                self.counters["update"] += 1
+            return
+        vectors = [self._pulses(x, d) for x, d in zip(x_batch, d_batch, strict=True)]
+        if self.config.update.noise_aggregation is NoiseAggregation.PULSE:
+            self._apply([word for words in vectors for word in words])
+        else:
+            longest = self._longest_train()
+            for portion in portions(len(vectors), longest):
+                self._apply_at_once(
+                    [w for v, k in portion for w in vectors[v][k.start : k.stop]]
+                )
         touched = self.pulse_ordinals != before
         if self.write_noise_std > 0.0 and touched.any():
             # A fresh look at the crosspoints that had a pulse, after the last one.
@@ -240,8 +254,8 @@ class ReferenceTile:
         self.true_weights[...] = clip(w, self.low, self.high)
         self._redraw()
 
-    def _update_by_pulses(self, x: Floats, d: Floats) -> None:
-        """Update with one vector by pulses (update.md 3 to 5)."""
+    def _pulses(self, x: Floats, d: Floats) -> list[Word]:
+        """Make the pulses of one vector, word by word (update.md 3 to 5)."""
         update = self.config.update
         length, a, b = pulse_train_scales(
             update,
@@ -259,10 +273,51 @@ class ReferenceTile:
         # A positive product lowers the weight, if the learning rate is positive.
         positive = np.signbit(d)[:, None] == np.signbit(x)[None, :]
         up = positive if self.learning_rate < 0 else ~positive
-        for pulses in pulses_of_words(update, length, x_train, d_train):
+        self.counters["update"] += 1
+        words = pulses_of_words(update, length, x_train, d_train)
+        for pulses in words:
             self.pulse_counters += pulses * np.stack([~up, up])
-            for number in range(pulses.max()):
-                self._pulse(pulses > number, up)
+        return [(pulses, up) for pulses in words]
+
+    def _apply(self, words: list[Word], where: Any = True) -> None:
+        """Apply pulses one by one, at some of the crosspoints."""
+        for pulses, up in words:
+            counts = np.where(where, pulses, 0)
+            for number in range(counts.max()):
+                self._pulse(counts > number, up)
+
+    def _apply_at_once(self, words: list[Word]) -> None:
+        """Apply the pulses of a portion with one draw of noise."""
+        if not words:
+            return
+        h, w, sigma = self.hidden, self.true_weights, F32(self.device.dw_min_std)
+        if hasattr(self.law, "tangent"):
+            outcome = tangents(self.law, self.device, h, w, words)
+        else:
+            outcome = constant_steps(h, w, words)
+        total = np.sum([pulses for pulses, _ in words], axis=0)
+        unsafe = (total > 0) & outcome.unsafe(h, sigma)
+        safe = (total > 0) & ~unsafe
+        noise = np.zeros_like(w)
+        if sigma != 0 and safe.any():
+            noise[safe] = sigma * self.random.normals(
+                Stream.AGGREGATE, self.crosspoint[safe], self.pulse_ordinals[safe]
+            )
+        with np.errstate(invalid="ignore"):
+            moved = self._within_bounds(outcome.weights(noise))
+        w[safe] = moved[safe]
+        self.pulse_ordinals[safe] += total[safe].astype(np.uint32)
+        self.portions.append((int(safe.sum()), int(unsafe.sum())))
+        self._apply(words, unsafe)
+
+    def _longest_train(self) -> int:
+        """Words of the longest train that the parameters allow."""
+        update = self.config.update
+        length = update.desired_bl
+        if not update.fixed_bl and not update.update_bl_management:
+            rate = abs(F32(self.learning_rate))
+            length = max(length, int(np.ceil(rate / F32(self.granularity))))
+        return -(-length // SLOTS_PER_WORD)
 
     def get_pulse_counters(self) -> NDArray[np.int64]:
         """Return pulses down and up; shape (0, out, in) if they are not counted."""

@@ -1,0 +1,106 @@
+// Purpose: the pulses of a portion of a mini-batch on the crosspoints of one row, with one draw of noise for all of them.
+// Included by: kernels.inl, behind update.inl.
+// Invariants: crosspoints that aggregate.h calls unsafe get their pulses one by one, from the list of their columns.
+
+namespace rpupy {
+namespace RPUPY_ISA_NAME {
+
+template <class Device>
+struct AggregatedRow {
+  using Row = PulseRow<Device>;
+  using Cell = typename Device::template Cell<f32v>;
+
+  const UpdateArgs& args;
+  PulseRule<Device> rule;
+  int64_t row;  // first crosspoint
+
+  // One set of lanes. Columns of unsafe crosspoints go to the list in `s`; returns its new length.
+  template <bool kRandom>
+  int64_t run_lanes(int64_t j, int n, int64_t j0, int64_t live, RowScratch& s, int64_t listed) const {
+    const Row exact = {args, rule, row};
+    const int64_t at = row + j;
+    exact.prefetch(at + kPrefetchAhead);
+    const u32v ordinal = load_part(args.pulse_ordinals + at, n);
+    if (args.apparent != nullptr) store(s.before + (j - j0), ordinal);
+    f32v w = load_part(args.weights + at, n);
+    Aggregate<Device, f32v> sum;
+    Cell cell;
+    if constexpr (Aggregate<Device, f32v>::kReadsCell) cell = exact.load_cell(at, n);
+    sum.start(w);
+    for (int64_t k = 0; k < live; ++k) {
+      const LiveWord& word = s.live[k];
+      const u32v x = load(word.x + j);
+      sum.take(rule.params, cell, pulses_of<f32v, kRandom>(x, word.slots), x ^ word.slots.d);
+    }
+    const Mask touched = both(not_zero(sum.all), first_lanes(n));
+    if (!any(touched)) return listed;
+    if (args.pulse_counters != nullptr) add_tally(args, at, n, {sum.all, sum.up});
+    if constexpr (!Aggregate<Device, f32v>::kReadsCell) cell = exact.load_cell(at, n);
+    const Outcome<f32v> outcome = sum.outcome(cell, w);
+    const Mask unsafe = both(touched, outcome.unsafe(cell, args.dw_min_std));
+    const Mask safe = both(touched, negate(unsafe));
+    if (any(safe)) {
+      const u32v crosspoint = lane_numbers() + static_cast<uint32_t>(at);
+      const f32v noise = aggregated_noise<f32v>(crosspoint, ordinal, args.dw_min_std, args.tile.plane, rule.keys);
+      const f32v moved = clamp(outcome.weight(noise), cell.min_bound, cell.max_bound);
+      store_part(args.weights + at, select(safe, moved, w), n);
+      store_part(args.pulse_ordinals + at, select(safe, ordinal + sum.all, ordinal), n);
+    }
+    if (!any(unsafe)) return listed;
+    return listed + append(s.column + listed, lane_numbers() + static_cast<uint32_t>(j), unsafe);
+  }
+
+  // The crosspoints of the list, pulse by pulse.
+  template <bool kRandom>
+  void run_list(int64_t listed, int64_t live, RowScratch& s, int64_t j0) const {
+    float* weights = args.weights + row;
+    uint32_t* ordinals = args.pulse_ordinals + row;
+    for (int64_t at = 0; at < listed; at += kLanes) {
+      const int n = static_cast<int>(listed - at < kLanes ? listed - at : kLanes);
+      const Mask mask = first_lanes(n);
+      // Lanes behind the end of the list stand on a column of this block; the mask keeps them from moving it.
+      const u32v column = select(mask, load(s.column + at), u32v{} + static_cast<uint32_t>(j0));
+      const u32v crosspoint = column + static_cast<uint32_t>(row);
+      Queues<f32v> q = {gather(ordinals, column), u32v{}, u32v{}};
+      q.fill = q.ordinal & 3u;
+      const Cell cell = Row::read_cell([&](int plane) { return gather(args.cell[plane] + row, column); });
+      f32v w = gather(weights, column);
+      for (int64_t k = 0; k < live; ++k) {
+        const u32v x = gather(s.live[k].x, column);
+        for_halves(s.live[k].slots, [&](const Slots& half) {
+          while (any(less(u32v{} + kQueueRoom, q.fill))) {
+            rule.template apply<f32v>(q.full(), crosspoint, q, w, cell);
+          }
+          q.enqueue(pulses_of<f32v, kRandom>(x, half), x ^ half.d);
+        });
+      }
+      for (Mask left = q.pending(); any(left); left = q.pending()) {
+        rule.template apply<f32v>(left, crosspoint, q, w, cell);
+      }
+      scatter(weights, column, w, mask);
+      scatter(ordinals, column, q.ordinal, mask);
+    }
+  }
+
+  template <bool kRandom>
+  void run_block(int64_t j0, int64_t j1, int64_t live, RowScratch& s) const {
+    int64_t listed = 0;
+    for (int64_t j = j0; j < j1; j += kLanes) {
+      const int n = static_cast<int>(j1 - j < kLanes ? j1 - j : kLanes);
+      listed = run_lanes<kRandom>(j, n, j0, live, s, listed);
+    }
+    run_list<kRandom>(listed, live, s, j0);
+  }
+
+  void run(int64_t j0, int64_t j1, int64_t live, RowScratch& s) const {
+    if (update_params(args).kind() == kRandomTrains) {
+      run_block<true>(j0, j1, live, s);
+    } else {
+      run_block<false>(j0, j1, live, s);
+    }
+    if (args.apparent != nullptr) Row{args, rule, row}.show(j0, j1, s);
+  }
+};
+
+}  // namespace RPUPY_ISA_NAME
+}  // namespace rpupy
