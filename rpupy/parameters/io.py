@@ -109,12 +109,7 @@ class IOParameters(Parameters):
     is_perfect: bool = flag(False)
     mv_type: AnalogMVType = choice(
         AnalogMVType.ONE_PASS,
-        pending=(
-            AnalogMVType.POS_NEG_SEPARATE,
-            AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
-            AnalogMVType.SPLIT_MODE,
-            AnalogMVType.BIT_WISE,
-        ),
+        pending=(AnalogMVType.SPLIT_MODE, AnalogMVType.BIT_WISE),
     )
     inp_bound: float = real(1.0)
     inp_noise: float = real(0.0, low=0)
@@ -123,43 +118,33 @@ class IOParameters(Parameters):
     inp_asymmetry: float = real(0.0)
     out_bound: float = real(12.0)
     out_noise: float = real(0.06, low=0)
-    out_noise_std: float = real(0.0, pending=True)
+    out_noise_std: float = real(0.0)
     out_res: float = real(1 / 510)
     out_sto_round: bool = flag(False)
     out_scale: float = real(1.0)
     out_asymmetry: float = real(0.0)
     bound_management: BoundManagementType = choice(
         BoundManagementType.ITERATIVE,
-        pending=(BoundManagementType.ITERATIVE_WORST_CASE,),
         refused=(BoundManagementType.SHIFT,),
     )
-    noise_management: NoiseManagementType = choice(
-        NoiseManagementType.ABS_MAX,
-        pending=(
-            NoiseManagementType.ABS_MAX_NP_SUM,
-            NoiseManagementType.AVERAGE_ABS_MAX,
-        ),
-    )
+    noise_management: NoiseManagementType = choice(NoiseManagementType.ABS_MAX)
     w_noise: float = real(0.0, low=0)
-    w_noise_type: WeightNoiseType = choice(
-        WeightNoiseType.NONE,
-        pending=(WeightNoiseType.PCM_READ,),
-    )
-    ir_drop: float = real(0.0, pending=True)
-    ir_drop_g_ratio: float = real(1 / 0.35 / 5e-6)
-    out_nonlinearity: float = real(0.0, pending=True)
-    out_nonlinearity_std: float = real(0.0, pending=True)
-    slope_calibration: float = real(0.0, pending=True)
-    v_offset_std: float = real(0.0, pending=True)
+    w_noise_type: WeightNoiseType = choice(WeightNoiseType.NONE)
+    ir_drop: float = real(0.0)
+    ir_drop_g_ratio: float = real(1 / 0.35 / 5e-6, above=0)
+    out_nonlinearity: float = real(0.0)
+    out_nonlinearity_std: float = real(0.0)
+    slope_calibration: float = real(0.0)
+    v_offset_std: float = real(0.0)
     v_offset_w_min: float = real(-1.0)
-    r_series: float = real(0.0, pending=True)
-    w_read_asymmetry_dtod: float = real(0.0, pending=True)
+    r_series: float = real(0.0)
+    w_read_asymmetry_dtod: float = real(0.0)
     max_bm_factor: int = integer(1000)
     max_bm_res: float = real(0.25)
     bm_test_negative_bound: bool = flag(True)
     nm_thres: float = real(0.0)
-    nm_decay: float = real(1e-3, pending=True)
-    nm_assumed_wmax: float = real(0.6, pending=True)
+    nm_decay: float = real(1e-3, low=0, high=1)
+    nm_assumed_wmax: float = real(0.6)
 
     def validate(self) -> None:
         """Check that noise management finds the input range that it assumes.

@@ -22,7 +22,7 @@ from rpupy.errors import StateError
 from rpupy.parameters.enums import PulseType
 from rpupy.parameters.in_use import parameters_in_use
 
-from . import _common, _cpu
+from . import _common, _cpu, periphery
 from ._common import Floats, real_number, size, whole_number
 
 #: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
@@ -37,6 +37,8 @@ _COUNTERS = (
     "drift",
     "redraw",
 )
+_DIRECTIONS = ("forward", "backward")
+_INPUT_STAGES = periphery.STAGES[: periphery.INPUT_STAGES]
 _BASE_PLANES = _cpu.FIELDS["pulsed_cell"]
 _UPKEEP_PLANES = _cpu.FIELDS["upkeep"]
 _UNBOUNDED = ("weights", "drift_start", "drift_previous")
@@ -130,11 +132,18 @@ class CoreTile:
             self._dw_min_std = float(device.dw_min_std)
             self._granularity = float(device.weight_granularity())
             self._write_noise_std = float(getattr(device, "write_noise_std", 0.0))
+        # What the lines of each direction draw: name -> shape.
+        self._line_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
         if hasattr(self.config, "forward"):
             self._forward_io = _common.pack_io(self.config.forward)
             self._backward_io = _common.pack_io(self.config.backward)
+            crosspoints = (self.out_size, self.in_size)
+            for name, outputs in zip(_DIRECTIONS, crosspoints, strict=True):
+                io = getattr(self.config, name)
+                self._line_shapes[name] = periphery.shapes(io, outputs, crosspoints)
         else:
             self._forward_io = self._backward_io = _common.perfect_io()
+            self._line_shapes = {name: {} for name in _DIRECTIONS}
         self._backend = self._new_backend(self._key)
 
     def _new_backend(self, key: tuple[int, ...]) -> Any:
@@ -180,6 +189,9 @@ class CoreTile:
         if self._has_drift:
             for name in ("drift_start", "drift_since", "drift_previous"):
                 planes[name] = (shape, np.float32)
+        for direction, lines in self._line_shapes.items():
+            for name, line_shape in lines.items():
+                planes[f"{direction}_{name}"] = (line_shape, np.float32)
         return planes
 
     def _allocate(self) -> None:
@@ -191,6 +203,7 @@ class CoreTile:
 
     def _draw_devices(self) -> None:
         """Draw the device-to-device spread, with the construction seed if one is given."""
+        self._draw_lines()
         if not self._pulsed_device:
             return
         key = self._key
@@ -206,6 +219,17 @@ class CoreTile:
             tuple(self._arrays[name] for name in _UPKEEP_PLANES),
             threads.get_num_threads(),
         )
+
+    def _draw_lines(self) -> None:
+        """Draw what the lines of each direction have of their own."""
+        for direction, lines in self._line_shapes.items():
+            if lines:
+                io = getattr(self.config, direction)
+                back = direction == "backward"
+                drawn = periphery.draw(io, back, self._key, lines)
+                for name, values in drawn.items():
+                    array = self._backend.array_from(values)
+                    self._arrays[f"{direction}_{name}"] = array
 
     def _cell_planes(self) -> tuple[Floats, ...]:
         names = (*_BASE_PLANES, *self._binding.cell)
@@ -360,8 +384,135 @@ class CoreTile:
             self._counters[which],
             _STREAMS[which],
             threads.get_num_threads(),
+            self._drawn("backward" if back else "forward"),
         )
         self._counters[which] += batch
+
+    def _drawn(self, direction: str) -> dict[str, Any] | None:
+        """Return the arrays that the lines of a direction have, by their names."""
+        lines = self._line_shapes[direction]
+        if not lines:
+            return None
+        return {name: self._arrays[f"{direction}_{name}"] for name in lines}
+
+    def get_line_parameters(self, direction: str) -> dict[str, Floats]:
+        """Return copies of what the lines of a direction drew when the tile was built.
+
+        Parameters
+        ----------
+        direction : {"forward", "backward"}
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            Those of ``out_noise_values``, ``out_nonlinearity``,
+            ``out_nonlinearity_factor``, ``v_offset`` and ``w_asymmetry`` that the
+            parameters of the direction ask for.
+        """
+        with self.lock:
+            return {
+                name: self._read(f"{direction}_{name}")
+                for name in self._line_shapes[direction]
+                if name != periphery.AVERAGE
+            }
+
+    def set_line_parameters(
+        self, direction: str, parameters: Mapping[str, ArrayLike]
+    ) -> None:
+        """Replace some of what `get_line_parameters` returns.
+
+        Parameters
+        ----------
+        direction : {"forward", "backward"}
+        parameters : mapping of str to array_like
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is unknown, or a value is not finite or of another shape.
+        """
+        has = dict(self._line_shapes[direction])
+        has.pop(periphery.AVERAGE, None)
+        values = periphery.check(parameters, has)
+        with self.lock:
+            self._arrays |= {
+                f"{direction}_{name}": self._backend.array_from(value)
+                for name, value in values.items()
+            }
+            if "w_asymmetry" in values:
+                self._backend.weights_changed()
+
+    def trace(
+        self,
+        x_input: ArrayLike,
+        bias: bool = False,
+        in_trans: bool = False,
+        out_trans: bool = False,
+        is_test: bool = False,
+    ) -> dict[str, Floats]:
+        """Compute what `forward` would compute next, and return every step on the way.
+
+        Nothing is counted: a `forward` of the same vectors that follows has the same
+        result.
+
+        Parameters
+        ----------
+        x_input, bias, in_trans, out_trans, is_test
+            As in `forward`.
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            By the name of the step, in the order of the steps, of the last round of
+            bound management.  Of steps that a mv type takes once for each pass, all
+            are there, passes first.  The last is ``"output"``, the result of
+            `forward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type or shape.
+        """
+        with self.lock:
+            inputs, batch_shape = CoreTile._vectors(
+                self, x_input, "x_input", self.in_size, in_trans, bias
+            )
+            batch = math.prod(batch_shape)
+            wanted = periphery.traced(getattr(self.config, "forward", None))
+            planes = {}
+            for name, (_, passes) in wanted.items():
+                lines = self.in_size if name in _INPUT_STAGES else self.out_size
+                planes[name] = np.zeros((passes, batch, lines), dtype=np.float32)
+            result = np.empty((batch, self.out_size), dtype=np.float32)
+            if batch > 0:
+                drawn = self._drawn("forward")
+                if drawn is not None and periphery.AVERAGE in drawn:
+                    # Looking moves nothing on.
+                    average = self._backend.read(drawn[periphery.AVERAGE])
+                    drawn[periphery.AVERAGE] = self._backend.array_from(average)
+                which = "forward_eval" if is_test else "forward"
+                self._backend.product(
+                    self._arrays["weights"],
+                    inputs,
+                    result,
+                    batch,
+                    False,
+                    self._forward_io,
+                    self._counters[which],
+                    _STREAMS[which],
+                    1,
+                    drawn,
+                    {number: planes[name] for name, (number, _) in wanted.items()},
+                )
+            found = {}
+            for name, plane in {**planes, "output": result[None]}.items():
+                passes, lines = plane.shape[0], plane.shape[-1]
+                array = plane.reshape((passes, *batch_shape, lines))
+                first = in_trans if name in _INPUT_STAGES else out_trans
+                if first:
+                    array = np.ascontiguousarray(np.moveaxis(array, -1, 1))
+                found[name] = array[0] if passes == 1 else array
+            return found
 
     def _vectors(
         self,

@@ -332,7 +332,7 @@ def test_a_class_can_be_defined_again() -> None:
 
 def test_pending_settings_are_those_that_raise() -> None:
     rows = pending_settings()
-    assert ("IOParameters", "ir_drop", "other than 0") in rows
+    assert ("UpdateParameters", "x_res_implicit", "other than 0") in rows
     assert ("PulsedDevice", "count_pulses", "True") in rows
     assert ("UpdateParameters", "noise_aggregation", "BATCH") in rows
     assert not any(name == "ConstantStepDevice" for name, *_ in rows)
