@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, TypeVar
 
+from rpupy.configs import devices
 from rpupy.configs.devices import Device
 from rpupy.errors import BackendUnavailableError, ConfigError
 from rpupy.parameters.base import RPUConfigBase, register_config_class
@@ -18,6 +19,7 @@ __all__ = [
     "available_backends",
     "core_class",
     "counterpart",
+    "device_classes",
     "kernel_name",
     "register_device",
     "tile_class",
@@ -200,6 +202,19 @@ def kernel_name(device: Any) -> str:
             f"{cls.__name__}.kernel must be the name of a kernel, got {name!r}"
         )
     return name
+
+
+def device_classes() -> tuple[type[Device], ...]:
+    """List the device configurations of rpupy that have a kernel.
+
+    Returns
+    -------
+    tuple of type
+        Every class that `rpupy.configs.devices` exports, but for those that are only a
+        base of others, in alphabetic order.
+    """
+    exported = (getattr(devices, name) for name in sorted(devices.__all__))
+    return tuple(cls for cls in exported if issubclass(cls, Device) and cls.kernel)
 
 
 def register_device(config_class: D) -> D:

@@ -129,11 +129,11 @@ def adopt(model, tile):
 def assert_same_state(tile, model, tolerance=TOLERANCE):
     assert tile._counters == model.counters
     assert_close(tile.get_weights(), model.get_weights(), tolerance)
-    assert_close(tile._true_weights, model.true_weights, tolerance)
+    assert_close(tile._plane.true_weights, model.true_weights, tolerance)
     if model.pulsed:
         ordinals = tile._arrays["pulse_ordinals"]
         assert np.array_equal(ordinals, model.pulse_ordinals)
-        assert (tile._true_weights >= tile._arrays["min_bound"]).all()
+        assert (tile._plane.true_weights >= tile._arrays["min_bound"]).all()
 
 
 def compare(tile, model, operation, *arguments, tolerance=TOLERANCE):
@@ -742,8 +742,8 @@ def test_weights_and_hidden_parameters_are_set_alike(write_noise, on_set):
         }
         compare(tile, model, "set_hidden_parameters", changed)
         assert_same_hidden(tile, model)
-        assert tile._granularity == pytest.approx(model.granularity, rel=1e-6)
-        assert tile._dw_min == pytest.approx(model.dw_min, rel=1e-6)
+        assert tile._plane.granularity == pytest.approx(model.granularity, rel=1e-6)
+        assert tile._plane.dw_min == pytest.approx(model.dw_min, rel=1e-6)
 
 
 # ---- known differences ---------------------------------------------------------------
@@ -760,7 +760,7 @@ def test_granularity_comes_back_with_the_hidden_parameters():
     scaled = {k: 3 * v if k.startswith("dwmin") else v for k, v in first.items()}
     for parameters in (scaled, first):
         compare(tile, model, "set_hidden_parameters", parameters)
-        assert tile._granularity == pytest.approx(model.granularity, rel=1e-6)
+        assert tile._plane.granularity == pytest.approx(model.granularity, rel=1e-6)
 
 
 @pytest.mark.parametrize("size", [1e-25, 1e25])

@@ -9,12 +9,14 @@ A negative spread means the same as a positive one.
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rpupy.errors import ConfigError
 from rpupy.parameters.base import Parameters, define, flag, integer, part, real
 from rpupy.parameters.drift import DriftParameter, SimpleDriftParameter
+from rpupy.parameters.effects import KEPT, Effect, Reference, Setting
 
 __all__ = [
     "ConstantStepDevice",
@@ -27,6 +29,37 @@ __all__ = [
     "SoftBoundsDevice",
     "WriteNoiseDevice",
 ]
+
+
+def _decay_rate(device: Any, reference: Reference) -> float:
+    """Loss of the largest weight in a decay call."""
+    return reference.weight / max(device.lifetime, 1.0)
+
+
+_DECAY = Effect("decay", size=_decay_rate, positive=True, acts_on="decay")
+_WEIGHT_BOUND = Effect("weight bounds", off=KEPT, acts_on="all writes")
+
+#: Mean bound, in weight units, that stands for none.
+UNBOUNDED = 1e6
+
+
+def _hard_bound(off: float) -> Effect:
+    return Effect("weight bounds", off=off, acts_on="all writes")
+
+
+_STEP = Effect(
+    "steps",
+    off=KEPT,
+    acts_on="update",
+    note=lambda device: inspect.cleandoc(type(device).__doc__ or "").split("\n")[0],
+)
+_SLOPE = Effect(
+    "nonlinearity",
+    of="dw_min",
+    acts_on="update",
+    note="change of the step at the bound",
+)
+_SLOPE_DTOD = Effect("dtod", also=("nonlinearity",), of="dw_min", acts_on="update")
 
 
 class Device(Parameters):
@@ -84,8 +117,10 @@ class FloatingPointDevice(Device):
 
     kernel: ClassVar[str] = "floating_point"
 
-    diffusion: float = real(0.0)
-    lifetime: float = real(0.0)
+    diffusion: float = real(
+        0.0, effect=Effect("diffusion", positive=True, acts_on="diffusion")
+    )
+    lifetime: float = real(0.0, effect=_DECAY)
     drift: SimpleDriftParameter = part(SimpleDriftParameter)
 
     def validate(self) -> None:
@@ -133,10 +168,12 @@ class IdealDevice(Device):
 
     kernel: ClassVar[str] = "ideal"
 
-    construction_seed: int = integer(0, low=0, high=math.inf)
-    diffusion: float = real(0.0)
-    lifetime: float = real(0.0)
-    reset_std: float = real(0.01)
+    construction_seed: int = integer(0, low=0, high=math.inf, effect=Setting())
+    diffusion: float = real(
+        0.0, effect=Effect("diffusion", positive=True, acts_on="diffusion")
+    )
+    lifetime: float = real(0.0, effect=_DECAY)
+    reset_std: float = real(0.01, effect=Effect("ctoc", positive=True, acts_on="reset"))
 
 
 @define
@@ -217,29 +254,53 @@ class PulsedDevice(Device):
     default spreads are those of that paper.
     """
 
-    construction_seed: int = integer(0, low=0, high=math.inf)
-    corrupt_devices_prob: float = real(0.0, low=0, high=1)
-    corrupt_devices_range: float = real(0.1)
-    diffusion: float = real(0.0)
-    diffusion_dtod: float = real(0.0)
+    construction_seed: int = integer(0, low=0, high=math.inf, effect=Setting())
+    corrupt_devices_prob: float = real(
+        0.0,
+        low=0,
+        high=1,
+        effect=Effect("corrupt devices", unit="of the devices", acts_on="all writes"),
+    )
+    corrupt_devices_range: float = real(
+        0.1, effect=Setting(needs=("corrupt_devices_prob",))
+    )
+    diffusion: float = real(
+        0.0, effect=Effect("diffusion", positive=True, acts_on="diffusion")
+    )
+    diffusion_dtod: float = real(
+        0.0,
+        effect=Effect(
+            "dtod", of="diffusion", acts_on="diffusion", needs=("diffusion",)
+        ),
+    )
     drift: DriftParameter = part(DriftParameter, hide_default=True)
-    dw_min: float = real(0.001, above=0)
-    dw_min_dtod: float = real(0.3)
-    dw_min_dtod_log_normal: bool = flag(False)
-    dw_min_std: float = real(0.3)
+    dw_min: float = real(0.001, above=0, effect=_STEP)
+    dw_min_dtod: float = real(0.3, effect=Effect("dtod", of="dw_min", acts_on="update"))
+    dw_min_dtod_log_normal: bool = flag(False, effect=Setting(needs=("dw_min_dtod",)))
+    dw_min_std: float = real(0.3, effect=Effect("ctoc", of="dw_min", acts_on="update"))
     enforce_consistency: bool = flag(True)
-    lifetime: float = real(0.0)
-    lifetime_dtod: float = real(0.0)
+    lifetime: float = real(0.0, effect=_DECAY)
+    lifetime_dtod: float = real(
+        0.0, effect=Effect("dtod", of=_decay_rate, acts_on="decay", needs=("lifetime",))
+    )
     perfect_bias: bool = flag(False)
-    reset: float = real(0.0)
-    reset_dtod: float = real(0.0)
-    reset_std: float = real(0.01)
-    up_down: float = real(0.0)
-    up_down_dtod: float = real(0.01)
-    w_max: float = real(0.6)
-    w_max_dtod: float = real(0.3)
-    w_min: float = real(-0.6)
-    w_min_dtod: float = real(0.3)
+    reset: float = real(0.0, effect=Effect("reset", acts_on="reset, decay"))
+    reset_dtod: float = real(0.0, effect=Effect("dtod", acts_on="reset, decay"))
+    reset_std: float = real(0.01, effect=Effect("ctoc", positive=True, acts_on="reset"))
+    up_down: float = real(
+        0.0, effect=Effect("asymmetry", of="dw_min", acts_on="update")
+    )
+    up_down_dtod: float = real(
+        0.01, effect=Effect("dtod", also=("asymmetry",), of="dw_min", acts_on="update")
+    )
+    w_max: float = real(0.6, effect=_WEIGHT_BOUND)
+    w_max_dtod: float = real(
+        0.3, effect=Effect("dtod", of="w_max", acts_on="all writes")
+    )
+    w_min: float = real(-0.6, effect=_WEIGHT_BOUND)
+    w_min_dtod: float = real(
+        0.3, effect=Effect("dtod", of="w_min", acts_on="all writes")
+    )
     count_pulses: bool = flag(False, pending=True)
 
     def validate(self) -> None:
@@ -285,6 +346,10 @@ class ConstantStepDevice(PulsedDevice):
 
     kernel: ClassVar[str] = "constant_step"
 
+    # Only here the steps refer to no bound, so that bounds can be taken away.
+    w_max: float = real(0.6, effect=_hard_bound(UNBOUNDED))
+    w_min: float = real(-0.6, effect=_hard_bound(-UNBOUNDED))
+
 
 @define
 class WriteNoiseDevice(PulsedDevice):
@@ -304,8 +369,13 @@ class WriteNoiseDevice(PulsedDevice):
 
     supports_write_noise: ClassVar[bool] = True
 
-    write_noise_std: float = real(0.0)
-    apply_write_noise_on_set: bool = flag(True)
+    write_noise_std: float = real(
+        0.0,
+        effect=Effect("write noise", of="dw_min", positive=True, acts_on="all writes"),
+    )
+    apply_write_noise_on_set: bool = flag(
+        True, effect=Setting(needs=("write_noise_std",))
+    )
 
 
 @define
@@ -328,7 +398,9 @@ class SlopedStepDevice(WriteNoiseDevice):
     mult_noise: bool = flag(True)
     reverse_up: bool = flag(False)
     reverse_down: bool = flag(False)
-    reverse_offset: float = real(0.01)
+    reverse_offset: float = real(
+        0.01, effect=Setting(needs=("reverse_up", "reverse_down"))
+    )
 
     def validate(self) -> None:
         """Check that reversed slopes come with multiplicative noise.
@@ -382,10 +454,10 @@ class LinearStepDevice(SlopedStepDevice):
 
     kernel: ClassVar[str] = "linear_step"
 
-    gamma_up: float = real(0.0)
-    gamma_down: float = real(0.0)
-    gamma_up_dtod: float = real(0.05)
-    gamma_down_dtod: float = real(0.05)
+    gamma_up: float = real(0.0, effect=_SLOPE)
+    gamma_down: float = real(0.0, effect=_SLOPE)
+    gamma_up_dtod: float = real(0.05, effect=_SLOPE_DTOD)
+    gamma_down_dtod: float = real(0.05, effect=_SLOPE_DTOD)
     allow_increasing: bool = flag(False)
     mean_bound_reference: bool = flag(True)
 

@@ -18,6 +18,7 @@ import numpy as np
 from rpupy.errors import ConfigError
 
 from .definition import Parameters, _is_fixed, thawed_copy
+from .effects import Effect, Setting
 
 __all__ = ["choice", "flag", "integer", "part", "real", "text"]
 
@@ -37,6 +38,7 @@ def real(
     high: float | None = None,
     nonzero: bool = False,
     pending: bool = False,
+    effect: Effect | Setting | None = None,
 ) -> Any:
     """Declare a float: any finite real number that single precision can hold.
 
@@ -50,6 +52,8 @@ def real(
         Whether zero is refused.
     pending : bool
         Whether any value but the default is not built yet.
+    effect : Effect or Setting, optional
+        What the field does; `explain`, `without` and printing go by it.
 
     Returns
     -------
@@ -98,10 +102,17 @@ def real(
         high=high,
         nonzero=nonzero,
         pending=pending and f"other than {default:g}",
+        effect=effect,
     )
 
 
-def integer(default: int, *, low: int = -INT32_MAX, high: float = INT32_MAX) -> Any:
+def integer(
+    default: int,
+    *,
+    low: int = -INT32_MAX,
+    high: float = INT32_MAX,
+    effect: Effect | Setting | None = None,
+) -> Any:
     """Declare an int in a closed range (default: what 32 bits hold).
 
     Parameters
@@ -112,6 +123,8 @@ def integer(default: int, *, low: int = -INT32_MAX, high: float = INT32_MAX) -> 
         Smallest legal value.
     high : int or infinity
         Largest legal value.
+    effect : Effect or Setting, optional
+        What the field does; `explain`, `without` and printing go by it.
 
     Returns
     -------
@@ -127,10 +140,16 @@ def integer(default: int, *, low: int = -INT32_MAX, high: float = INT32_MAX) -> 
             raise _illegal(instance, field, rule, value)
         return int(value)
 
-    return _field(check, default, kind="integer", low=low, high=high)
+    return _field(check, default, kind="integer", low=low, high=high, effect=effect)
 
 
-def flag(default: bool, *, pending: bool = False, always_show: bool = False) -> Any:
+def flag(
+    default: bool,
+    *,
+    pending: bool = False,
+    always_show: bool = False,
+    effect: Effect | Setting | None = None,
+) -> Any:
     """Declare a bool.
 
     Parameters
@@ -141,6 +160,8 @@ def flag(default: bool, *, pending: bool = False, always_show: bool = False) -> 
         Whether the other value is not built yet.
     always_show : bool
         Whether printing shows the field at its default too.
+    effect : Effect or Setting, optional
+        What the field does; `explain`, `without` and printing go by it.
 
     Returns
     -------
@@ -160,6 +181,7 @@ def flag(default: bool, *, pending: bool = False, always_show: bool = False) -> 
         kind="flag",
         pending=pending and str(not default),
         always_show=always_show,
+        effect=effect,
     )
 
 
@@ -168,6 +190,7 @@ def choice(
     *,
     pending: tuple[enum.Enum, ...] = (),
     refused: tuple[enum.Enum, ...] = (),
+    effect: Effect | Setting | None = None,
 ) -> Any:
     """Declare an enum: a member is accepted, and so is the value of one.
 
@@ -179,6 +202,8 @@ def choice(
         Members that are not built yet.
     refused : tuple of enum members
         Members that exist and are never legal here.
+    effect : Effect or Setting, optional
+        What the field does; `explain`, `without` and printing go by it.
 
     Returns
     -------
@@ -209,6 +234,7 @@ def choice(
         members=tuple(legal),
         later=pending,
         pending=", ".join(member.name for member in pending),
+        effect=effect,
     )
 
 
@@ -241,6 +267,7 @@ def part(
     kinds: tuple[type[Parameters], ...] = (),
     compare: bool = True,
     hide_default: bool = False,
+    acts_on: str = "",
 ) -> Any:
     """Declare a nested parameter object, made anew for each instance.
 
@@ -257,6 +284,8 @@ def part(
         Whether the field counts for equality.
     hide_default : bool
         Whether printing leaves the field out at its default.
+    acts_on : str
+        Calls that the effects of the part show in, where they name none themselves.
 
     Returns
     -------
@@ -278,6 +307,7 @@ def part(
         eq=compare,
         kind="part",
         hide_default=hide_default,
+        acts_on=acts_on,
     )
 
 

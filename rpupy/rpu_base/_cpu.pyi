@@ -107,6 +107,7 @@ class CpuBackend:
         cell: tuple[_Floats, ...],
         upkeep: tuple[_Floats, ...],
         threads: int,
+        plane: int = 0,
     ) -> None: ...
     def upkeep(
         self,
@@ -127,4 +128,5 @@ class CpuBackend:
         since: _Floats | None = None,
         previous: _Floats | None = None,
         threads: int = 1,
+        plane: int = 0,
     ) -> None: ...

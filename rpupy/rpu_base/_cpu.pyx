@@ -365,7 +365,7 @@ cdef class CpuBackend:
         self.weights_version += 1
 
     def populate(self, int number, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
-                 int threads):
+                 int threads, uint32_t plane=0):
         """Draw the planes of a pulsed device; an upkeep plane of size one gets one number."""
         cdef _core.PopulateArgs args
         cdef int k
@@ -373,6 +373,7 @@ cdef class CpuBackend:
         args.tile = self.view
         args.tile.key[0] = key[0]
         args.tile.key[1] = key[1]
+        args.tile.plane = plane
         args.tile.threads = threads
         args.pulsed = <const float*> cnp.PyArray_DATA(pulsed)
         args.own = <const float*> cnp.PyArray_DATA(own)
@@ -387,7 +388,7 @@ cdef class CpuBackend:
     def upkeep(self, str operation, cnp.ndarray weights, cnp.ndarray low, cnp.ndarray high, *,
                values=(), numbers=(), uint64_t ordinal=0, int64_t first_column=0, int64_t columns=0,
                target=None, drift=None, double now=0.0, start=None, since=None, previous=None,
-               int threads=1):
+               int threads=1, uint32_t plane=0):
         """Run one maintenance operation over all crosspoints.
 
         `values` are its planes and `numbers` its scalars, in the order of UpkeepArgs in
@@ -414,6 +415,7 @@ cdef class CpuBackend:
         else:
             raise ValueError(f"operation must name an upkeep kernel, got {operation!r}")
         args.tile = self.view
+        args.tile.plane = plane
         args.tile.threads = threads
         args.weights = <float*> cnp.PyArray_DATA(weights)
         args.low = <const float*> cnp.PyArray_DATA(low)
