@@ -204,7 +204,12 @@ def _why_idle(part: Any, field: attrs.Attribute[Any], acts_on: str) -> str:
     if facts.idle_in and facts.idle_in == acts_on:
         return f"it does nothing in {acts_on}"
     reasons = [_why_off(part, name, acts_on) for name in facts.needs]
-    return " and ".join(reasons) if all(reasons) else ""
+    if reasons and all(reasons):
+        return " and ".join(reasons)
+    chosen = {name: getattr(part, name) for name in facts.choices}
+    if chosen and not any(chosen[n] in facts.choices[n] for n in chosen):
+        return " and ".join(f"{n} is {_text(value)}" for n, value in chosen.items())
+    return ""
 
 
 def _why_off(part: Parameters, name: str, acts_on: str) -> str:

@@ -154,7 +154,7 @@ class IOParameters(Parameters):
     out_bound: float = real(12.0, effect=Effect("bounds", positive=True))
     out_noise: float = real(0.06, low=0, effect=Effect("read noise"))
     out_noise_std: float = real(
-        0.0, effect=Effect("dtod", of="out_noise", needs=("out_noise",))
+        0.0, effect=Effect("dtod", of="out_noise", positive=True, needs=("out_noise",))
     )
     out_res: float = real(
         1 / 510,
@@ -185,11 +185,15 @@ class IOParameters(Parameters):
     w_noise_type: WeightNoiseType = choice(
         WeightNoiseType.NONE,
     )
-    ir_drop: float = real(0.0, effect=Effect("ir drop", unit="of the physical loss"))
+    ir_drop: float = real(
+        0.0, effect=Effect("ir drop", unit="of the physical loss", positive=True)
+    )
     ir_drop_g_ratio: float = real(
         1 / 0.35 / 5e-6, above=0, effect=Setting(needs=("ir_drop",))
     )
-    out_nonlinearity: float = real(0.0, effect=Effect("nonlinearity", unit="relative"))
+    out_nonlinearity: float = real(
+        0.0, effect=Effect("nonlinearity", unit="relative", positive=True)
+    )
     out_nonlinearity_std: float = real(
         0.0,
         effect=Effect(
@@ -200,14 +204,28 @@ class IOParameters(Parameters):
         0.0, effect=Setting(positive=True, needs=("out_nonlinearity", "r_series"))
     )
     v_offset_std: float = real(
-        0.0, effect=Effect("ir drop", also=("dtod",), of=FULL_SCALE)
+        0.0, effect=Effect("ir drop", also=("dtod",), of=FULL_SCALE, positive=True)
     )
     v_offset_w_min: float = real(
         -1.0, effect=Setting(needs=("v_offset_std", "r_series"))
     )
-    r_series: float = real(0.0, effect=Effect("ir drop", unit="of the total current"))
+    r_series: float = real(
+        0.0, effect=Effect("ir drop", unit="of the total current", positive=True)
+    )
     w_read_asymmetry_dtod: float = real(
-        0.0, effect=Effect("dtod", also=("asymmetry",), of=FULL_SCALE)
+        0.0,
+        effect=Effect(
+            "dtod",
+            also=("asymmetry",),
+            of=FULL_SCALE,
+            positive=True,
+            choices={
+                "mv_type": (
+                    AnalogMVType.POS_NEG_SEPARATE,
+                    AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+                )
+            },
+        ),
     )
     max_bm_factor: int = integer(1000, effect=_FOR_BOUNDS)
     max_bm_res: float = real(0.25, effect=_FOR_BOUNDS)
@@ -216,9 +234,22 @@ class IOParameters(Parameters):
         0.0, effect=Setting(positive=True, needs=("noise_management",))
     )
     nm_decay: float = real(
-        1e-3, low=0, high=1, effect=Setting(needs=("noise_management",))
+        1e-3,
+        low=0,
+        high=1,
+        effect=Setting(
+            choices={"noise_management": (NoiseManagementType.AVERAGE_ABS_MAX,)}
+        ),
     )
-    nm_assumed_wmax: float = real(0.6, effect=Setting(needs=("noise_management",)))
+    nm_assumed_wmax: float = real(
+        0.6,
+        effect=Setting(
+            choices={
+                "noise_management": (NoiseManagementType.ABS_MAX_NP_SUM,),
+                "bound_management": (BoundManagementType.ITERATIVE_WORST_CASE,),
+            }
+        ),
+    )
 
     def validate(self) -> None:
         """Check that noise management finds the input range that it assumes.
