@@ -448,7 +448,7 @@ def test_lines_of_exact_products_draw_nothing(exact: Build, direction: str) -> N
     set_parameters = getattr(tile, f"set_{direction}_parameters")
     set_parameters()
     set_parameters({})
-    with pytest.raises(ValueError, match="lines draw nothing.*got 'v_offset'"):
+    with pytest.raises(ValueError, match=r"lines draw nothing.*got 'v_offset'"):
         set_parameters({"v_offset": [0]}, other=[0])
 
 
