@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rpupy import registry
 from rpupy.errors import ConfigError, StateError
@@ -123,7 +123,7 @@ class Tile(Programming):
         self._spawned = 0
         self._probes = 0
         self._reference = None
-        core = registry.core_class(self.tile_kind, self.backend)
+        core = registry.core_class(self.tile_kind, self.backend, self.rpu_config.device)
         self.tile = core(self.out_size, self._x_size, self.rpu_config, self._seed)
         self._init_periphery()
 
@@ -524,6 +524,17 @@ class Tile(Programming):
         """
         self.tile.set_hidden_parameters(parameters)
 
+    def get_pulse_counters(self) -> NDArray[np.int64]:
+        """Return how many pulses each device has received since the tile was built.
+
+        Returns
+        -------
+        ndarray of int64, shape (2, out_size, columns of the array)
+            Pulses down, then pulses up. Shape (0, out_size, columns) where the device
+            does not count them (``count_pulses``).
+        """
+        return self.tile.get_pulse_counters()
+
     def get_forward_parameters(self) -> dict[str, Floats]:
         """Return copies of what the lines drew for forward when the tile was built.
 
@@ -847,7 +858,9 @@ class Tile(Programming):
             if not name.startswith(_CORE):
                 raise StateError(f"no array is called {name}")
             core_arrays[name[len(_CORE) :]] = array
-        core_class: Any = registry.core_class(self.tile_kind, self.backend)
+        core_class: Any = registry.core_class(
+            self.tile_kind, self.backend, self.rpu_config.device
+        )
         self.tile = core_class.from_state(
             self.out_size,
             self._x_size,
