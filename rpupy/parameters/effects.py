@@ -78,7 +78,7 @@ class Setting:
     ----------
     needs : tuple of str
         Fields of the same object: where all of them are off, this one does nothing.
-    idle_in : str
+    idle_in : tuple of str
         ``acts_on`` of the parts in which the field is not used.
     positive : bool
         Whether only values above 0 act.
@@ -89,7 +89,7 @@ class Setting:
     """
 
     needs: tuple[str, ...] = ()
-    idle_in: str = ""
+    idle_in: tuple[str, ...] = ()
     positive: bool = False
     off: Any = None
     splits: str = ""
