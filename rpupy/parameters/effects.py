@@ -81,7 +81,7 @@ class Setting:
     choices : mapping of str to tuple
         Fields of the same object and members that they may have: unless one of them has
         one of its members, this field does nothing.
-    idle_in : str
+    idle_in : tuple of str
         ``acts_on`` of the parts in which the field is not used.
     positive : bool
         Whether only values above 0 act.
@@ -93,7 +93,7 @@ class Setting:
 
     needs: tuple[str, ...] = ()
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    idle_in: str = ""
+    idle_in: tuple[str, ...] = ()
     positive: bool = False
     off: Any = None
     splits: str = ""

@@ -18,7 +18,7 @@ from .fields import choice, flag, integer, real
 
 __all__ = ["IOParameters"]
 
-_FOR_BOUNDS = Setting(needs=("bound_management",), idle_in="backward")
+_FOR_BOUNDS = Setting(needs=("bound_management",), idle_in=("backward",))
 
 
 def _step(res: float, bound: float) -> float:
@@ -174,7 +174,7 @@ class IOParameters(Parameters):
     bound_management: BoundManagementType = choice(
         BoundManagementType.ITERATIVE,
         refused=(BoundManagementType.SHIFT,),
-        effect=Setting(needs=("out_bound",), idle_in="backward"),
+        effect=Setting(needs=("out_bound",), idle_in=("backward",)),
     )
     noise_management: NoiseManagementType = choice(
         NoiseManagementType.ABS_MAX,
