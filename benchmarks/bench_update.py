@@ -1,13 +1,17 @@
 """Pulsed update of one mini-batch, beside the reference library.
 
     python benchmarks/bench_update.py [--sizes 256 1024] [--batches 1 32] [--threads N]
+                                      [--forms exact batch mean_count implicit]
 
 Inputs: x ~ N(0, 1), d ~ scale * N(0, 1), weights uniform in +-0.3, learning rate 0.01, default
 update parameters.  Scale 0.1 gives about 0.6 pulses for each crosspoint and vector, 0.01
-about 0.06.
+about 0.06.  Form ``batch`` draws noise once for the mini-batch; the reference has no such form,
+and is measured as it is.  ``mean_count`` and ``implicit`` are pulse types of both.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import sidebyside as side
 import numpy as np
@@ -15,18 +19,30 @@ import numpy as np
 from rpupy.configs import (
     ConstantStepDevice,
     LinearStepDevice,
+    NoiseAggregation,
+    PulseType,
     SingleRPUConfig,
     SoftBoundsDevice,
+    UpdateParameters,
 )
 from rpupy.tiles import AnalogTile
 
 DEVICES = (ConstantStepDevice, LinearStepDevice, SoftBoundsDevice)
+FORMS = {
+    "exact": {},
+    "batch": {"noise_aggregation": NoiseAggregation.BATCH},
+    "mean_count": {"pulse_type": PulseType.MEAN_COUNT},
+    "implicit": {"pulse_type": PulseType.DETERMINISTIC_IMPLICIT},
+}
 
 
 def main() -> None:
     """Measure and print."""
     options = side.parser(__doc__.splitlines()[0])
     options.add_argument("--scales", type=float, nargs="*", default=[0.1, 0.01])
+    options.add_argument(
+        "--forms", nargs="*", choices=list(FORMS), default=["exact", "batch"]
+    )
     args = options.parse_args()
     side.announce(args.threads)
     rng = np.random.default_rng(7)
@@ -37,20 +53,19 @@ def main() -> None:
             x = rng.standard_normal((batch, size)).astype(np.float32)
             for scale in args.scales:
                 d = (scale * rng.standard_normal((batch, size))).astype(np.float32)
-                for device in DEVICES:
+                for device, form in itertools.product(DEVICES, args.forms):
                     rows.append(
-                        measure(device, batch, scale, weights, x, d, args.rounds)
+                        measure(device, form, batch, scale, weights, x, d, args.rounds)
                     )
                     print(" | ".join(rows[-1]), flush=True)
     print()
-    side.table(
-        ["device", "size", "batch", "d scale", "rpupy, ms", "reference, ms", "ratio"],
-        rows,
-    )
+    head = ["device", "form", "size", "batch", "d scale"]
+    side.table([*head, "rpupy, ms", "reference, ms", "ratio"], rows)
 
 
 def measure(
     device: type,
+    form: str,
     batch: int,
     scale: float,
     weights: np.ndarray,
@@ -60,19 +75,24 @@ def measure(
 ) -> list[str]:
     """Measure one row of the table."""
     size = len(weights)
-    tile = AnalogTile(size, size, SingleRPUConfig(device=device()), rng=1)
+    update = UpdateParameters(**FORMS[form])
+    tile = AnalogTile(
+        size, size, SingleRPUConfig(device=device(), update=update), rng=1
+    )
     tile.set_weights(weights)
     tile.set_learning_rate(0.01)
     calls = {"rpupy": lambda: tile.update(x, d)}
     if side.torch is not None:
+        kind = update.pulse_type.name
         reference = side.reference_tile(
-            getattr(side.reference_devices, device.__name__)(), size, weights
+            getattr(side.reference_devices, device.__name__)(), size, weights, kind
         )
         tx, td = side.torch.from_numpy(x), side.torch.from_numpy(d)
         calls["reference"] = side.without_gradient(lambda: reference.update(tx, td))
     times = side.take_turns(calls, rounds)
     row = [
         device.__name__,
+        form,
         str(size),
         str(batch),
         f"{scale:g}",

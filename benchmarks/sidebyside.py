@@ -113,10 +113,15 @@ def table(header: list[str], rows: list[list[str]]) -> None:
 
 
 def reference_tile(
-    device: object, size: int, weights: np.ndarray, lr: float = 0.01
+    device: object,
+    size: int,
+    weights: np.ndarray,
+    pulse_type: str = "STOCHASTIC_COMPRESSED",
+    lr: float = 0.01,
 ) -> object:
     """Build a tile of the reference library with these weights."""
     config = reference_configs.SingleRPUConfig(device=device)
+    config.update.pulse_type = type(config.update.pulse_type)[pulse_type]
     tile = config.tile_class(size, size, config)
     tile.set_weights(torch.from_numpy(weights))
     tile.set_learning_rate(lr)

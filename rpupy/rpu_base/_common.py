@@ -40,7 +40,15 @@ _CODES: dict[enum.Enum, int] = {
     BoundManagementType.ITERATIVE_WORST_CASE: 2,
     WeightNoiseType.NONE: 0,
     WeightNoiseType.ADDITIVE_CONSTANT: 1,
-#: Codes of enum members in kernels: the enums of csrc/mvm/io.h and csrc/pulse.h.
+    NoiseAggregation.PULSE: 0,
+    NoiseAggregation.BATCH: 1,
+    WeightNoiseType.PCM_READ: 2,
+    AnalogMVType.IDEAL: 0,
+    AnalogMVType.ONE_PASS: 0,
+    AnalogMVType.POS_NEG_SEPARATE: 1,
+    AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM: 2,
+    AnalogMVType.SPLIT_MODE: 3,
+    AnalogMVType.BIT_WISE: 4,
     PulseType.STOCHASTIC_COMPRESSED: 0,
     # The signs of x in two passes: crosspoints get the same pulses.
     PulseType.STOCHASTIC: 0,

@@ -14,6 +14,7 @@ from rpupy.configs import (
     DriftParameter,
     IOParameters,
     LinearStepDevice,
+    NoiseAggregation,
     NoiseManagementType,
     SingleRPUConfig,
     UpdateParameters,
@@ -36,7 +37,7 @@ SHARING = {
 }
 
 
-def everything():
+def everything(**update):
     """Return a configuration in which every draw of this release happens."""
     io = IOParameters(
         inp_noise=0.1,
@@ -67,15 +68,16 @@ def everything():
         write_noise_std=1.0,
         drift=DriftParameter(nu=0.1, nu_dtod=0.2, nu_std=0.1, w_noise_std=0.01),
     )
-    update = UpdateParameters(
+    settings = UpdateParameters(
         desired_bl=70,
         update_bl_management=False,
         update_management=False,
         res=0.01,
         sto_round=True,
+        **update,
     )
     return frozen_copy(
-        SingleRPUConfig(forward=io, backward=io, update=update, device=device)
+        SingleRPUConfig(forward=io, backward=io, update=settings, device=device)
     )
 
 
@@ -108,6 +110,9 @@ def tile():
     # More than 64 lines on one side: a second group of lines that share blocks.
     tile = ReferenceTile(3, 67, everything(), np.random.SeedSequence(1))
     live(tile)
+    # The same tile goes on with one draw of noise for a mini-batch.
+    tile.config = everything(noise_aggregation=NoiseAggregation.BATCH)
+    live(tile, rounds=1)
     return tile
 
 

@@ -29,6 +29,7 @@ from rpupy.configs import (
     IdealDevice,
     IOParameters,
     LinearStepDevice,
+    NoiseAggregation,
     NoiseManagementType,
     SimpleDriftParameter,
     SingleRPUConfig,
@@ -86,6 +87,11 @@ def _linear_step() -> SingleRPUConfig:
     )
     # Trains of several words, and more words than fit into one chunk of them.
     return _single(device, desired_bl=100, res=0.01, sto_round=True)
+
+
+def _aggregated() -> SingleRPUConfig:
+    device = SoftBoundsDevice(write_noise_std=1.0, count_pulses=True, dw_min=0.002)
+    return _single(device, noise_aggregation=NoiseAggregation.BATCH)
 
 
 def _soft_bounds() -> SingleRPUConfig:
@@ -190,6 +196,8 @@ class Scenario:
     bias: bool = False
     #: Whether three threads really have enough to do.
     large: bool = False
+    #: Whether a batch in parts is meant to give other numbers.
+    whole_only: bool = False
 
     def tile(self, seed: int = 5) -> Any:
         """Build the tile."""
@@ -231,6 +239,10 @@ SCENARIOS = {
     "wires_few": Scenario(_wires, 511, 643, 2, 0.001, large=True),
     "floating_point_small": Scenario(_floating_point, 37, 13, 7, bias=True),
     "floating_point_large": Scenario(_floating_point, 211, 157, 64, 0.001, large=True),
+    "aggregated_small": Scenario(_aggregated, 7, 37, 150, whole_only=True),
+    "aggregated_large": Scenario(
+        _aggregated, 211, 157, 64, large=True, whole_only=True
+    ),
 }
 
 

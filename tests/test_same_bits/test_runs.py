@@ -19,6 +19,7 @@ from rpupy.rpu_base import _cpu
 
 HERE = Path(__file__).parent
 ALL = list(runs.SCENARIOS)
+WHOLE_ONLY = [name for name in ALL if runs.SCENARIOS[name].whole_only]
 LARGE = [name for name in ALL if runs.SCENARIOS[name].large]
 
 
@@ -136,7 +137,7 @@ def test_instruction_sets_change_nothing(isa, reference):
 
 
 @pytest.mark.parametrize("cut", [runs.HALVES, runs.SINGLES])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [n for n in ALL if n not in WHOLE_ONLY])
 def test_parts_of_a_batch_change_nothing(name, cut, reference):
     assert runs.run(runs.SCENARIOS[name], cut) == reference(name)
 
