@@ -20,12 +20,15 @@ _NEEDS = {
     "corrupt_devices_range": "corrupt_devices_prob",
     "diffusion_dtod": "diffusion",
     "dw_min_dtod_log_normal": "dw_min_dtod",
+    "dw_min_std_add": "dw_min_std",
+    "dw_min_std_slope": "dw_min_std",
     "inp_res": "inp_bound",
     "inp_sto_round": "inp_res",
     "ir_drop_g_ratio": "ir_drop",
     "lifetime_dtod": "lifetime",
     "max_bm_factor": "bound_management",
     "max_bm_res": "bound_management",
+    "n_estimation_steps": "subtract_symmetry_point",
     "nm_decay": "noise_management",
     "nm_assumed_wmax": "noise_management",
     "nm_thres": "noise_management",
@@ -98,7 +101,7 @@ def _acts(part: Any, field: attrs.Attribute[Any]) -> bool:
         return name == "pulse_type"
     # What is not built yet has only its default, which then does nothing.
     idle = field.metadata.get("pending") and field.metadata.get("kind") != "choice"
-    if name in _ELSEWHERE or idle:
+    if name in _ELSEWHERE or idle or field.metadata.get("kind") == "derived":
         return False
     if name == "reverse_offset":
         return part.reverse_up or part.reverse_down

@@ -107,7 +107,7 @@ class CoreTile:
 
     def _bind(self) -> None:
         """Pack the configuration for the kernels and choose how updates run."""
-        device = self.config.device
+        device = self.config.device.resolved()
         update = getattr(self.config, "update", None)
         self._pulse_type = PulseType.NONE if update is None else update.pulse_type
         binding = _common.bind_device(type(device))
@@ -169,7 +169,9 @@ class CoreTile:
             spreads = {
                 "decay_scales": device.lifetime > 0.0 and device.lifetime_dtod,
                 "diffusion_rates": device.diffusion > 0.0 and device.diffusion_dtod,
-                "reset_bias": device.reset_dtod > 0.0,
+                # A symmetry point that is subtracted differs between crosspoints.
+                "reset_bias": device.reset_dtod > 0.0
+                or getattr(device, "subtract_symmetry_point", False),
                 "drift_nu": device.drift.nu and device.drift.nu_dtod,
             }
             for name in _UPKEEP_PLANES:
@@ -781,7 +783,7 @@ class CoreTile:
             self._show()
 
     def _refresh_granularity(self, mean: float) -> None:
-        device = self.config.device
+        device = self.config.device.resolved()
         # The small part keeps float32 rounding of a device without spread from counting.
         tolerance = 2.0 * abs(device.dw_min_dtod) + 1e-5
         if abs(mean - self._dw_min) > tolerance * self._dw_min and mean > 0.0:
