@@ -29,8 +29,8 @@ from rpupy.configs.devices import (
     SoftBoundsPmaxDevice,
     SoftBoundsReferenceDevice,
 )
-from rpupy.parameters.enums import PmaxMapping
 from rpupy.parameters.base import thawed_copy
+from rpupy.parameters.enums import PmaxMapping
 from rpupy.pulse_response import pulse_directions
 from rpupy.rpu_base._common import real_number
 
@@ -325,11 +325,12 @@ LAWS: dict[type[PulsedDevice], Law] = {
         deviations=_exp_deviations,
         fields=_shared_fields,
     ),
-    PowStepDevice: Law(_pow_step, cell=_pow_cell, fields=_pow_fields),
+    PowStepDevice: Law(_pow_step, cell=_pow_cell, fields=_pow_fields, hard=False),
     PowStepReferenceDevice: Law(
         _pow_step_reference,
         cell=_pow_cell,
         fields=_pow_fields,
+        hard=False,
         offset=_reference_of_powers,
     ),
     PiecewiseStepDevice: Law(
@@ -500,7 +501,10 @@ class _Records:
         the variance with them.
         """
         step, size = self.law.step(self.device, h, state, up)
-        variance = (h["noise"] * size) ** 2 + self.floor**2
+        # Where steps almost vanish, noise that is relative to them does too: such
+        # pulses would have nearly all the weight, and rest on the law alone.
+        least = 0.03 * abs(_scale(h, up))
+        variance = (h["noise"] * np.maximum(size, least)) ** 2 + self.floor**2
         if np.any(spread):
             small = 1e-6 * (self.cell_units[2] + self.cell_units[3])
             further, _ = self.law.step(self.device, h, state + small, up)
@@ -509,7 +513,7 @@ class _Records:
         ahead = state + step
         std = np.sqrt(variance)
         below, above = (low - ahead) / std, (ahead - high) / std
-        inside = np.maximum(below, above) < -3.0
+        inside = (np.maximum(below, above) < -3.0) & (size > least)
         mean, left = _clipped(ahead, std, below, above)
         return mean, variance, inside, left
 
@@ -612,7 +616,8 @@ def _terms(records: _Records, cells: Array, shared: Array, deviations: Array) ->
     used = seen & inside[:, 0]
     of_variance = (variances[:, first:] / variance[:, None] - 1.0) / delta
     of_variance *= used[:, None]
-    excess = z**2 - 1.0 + np.minimum(leverage, 1.0)
+    # Five standard deviations are not noise, but a bad guess of the step.
+    excess = np.minimum(z**2, 25.0) - 1.0 + np.minimum(leverage, 1.0)
     return _Terms(
         errors=error,
         seen=seen,
@@ -645,7 +650,7 @@ class _Estimate:
     free: NDArray[np.bool_]  # (R,)
     converged: bool = False
 
-    def update_covers(self, damping: Any = 0.0) -> Array:
+    def update_covers(self, damping: Any = 0.0, shared_damping: float = 0.0) -> Array:
         """Compute the covariances; return how cells follow shared numbers (C, P, Q)."""
         terms, parts = self.terms, len(self.mean)
         own = terms.cell_information + np.diag(1.0 / self.variance)
@@ -656,7 +661,7 @@ class _Estimate:
         total = terms.shared_information.sum(axis=0) - np.einsum(
             "ckq,ckr->qr", terms.mixed, across
         )
-        self.shared_cover = _inverse(total, float(np.max(damping)))
+        self.shared_cover = _inverse(total, shared_damping)
         self.deviation_cover = _inverse(
             np.where(
                 np.outer(self.free, self.free),
@@ -667,9 +672,9 @@ class _Estimate:
         )
         return across
 
-    def step(self, damping: Any) -> tuple[Array, Array, Array]:
+    def step(self, damping: Array, shared_damping: float) -> tuple[Array, Array, Array]:
         """Propose changes of cells, shared numbers and deviations."""
-        across = self.update_covers(damping)
+        across = self.update_covers(damping, shared_damping)
         slope = self.terms.cell_slope - self.pull()
         of_shared = self.terms.shared_slopes - np.einsum("ckq,ck->cq", across, slope)
         shared = self.shared_cover @ of_shared.sum(axis=0)
@@ -678,6 +683,12 @@ class _Estimate:
         deviations = self.deviation_cover @ self.terms.deviation_slopes.sum(axis=0)
         stays = ~self.free | ((self.deviations <= self.least) & (deviations < 0.0))
         return cells, shared, np.where(stays, 0.0, np.clip(deviations, -1.0, 1.0))
+
+    @property
+    def standardised(self) -> Array:
+        """Residuals over their standard deviations; NaN where there is no reading."""
+        z = self.terms.errors / np.sqrt(self.terms.variances)
+        return np.where(self.terms.seen, z, np.nan)
 
     def pull(self) -> Array:
         """Return the slope by which the population holds each cell, (C, P)."""
@@ -725,13 +736,13 @@ def _estimate(
         least=records.least,
         free=free,
     )
-    damping = np.full(count, 1e-3)
+    damping, shared_damping = np.full(count, 1e-3), 1e-3
     settled = False
     # With read noise, predictions depend on the deviations too: these then take turns
     # with the rest, so that it can be told which step was at fault.
     in_turns = bool(free[records.deviation_names.index("read")])
     for turn in range(max_iterations):
-        step, shared_step, deviation_step = now.step(damping)
+        step, shared_step, deviation_step = now.step(damping, shared_damping)
         moves = abs(step / np.sqrt(np.einsum("ckk->kc", now.cover))).max(axis=0)
         shared_moves = np.concatenate(
             [
@@ -757,6 +768,7 @@ def _estimate(
         together = len(shared) > 0 and not settled
         if together and after.sum() > before.sum() * (1.0 + 1e-9):
             damping = np.where(after <= before, damping, 10.0 * damping)
+            shared_damping *= 10.0
             now.deviations = new.deviations
             now.terms = _terms(records, now.cells, now.shared, now.deviations)
             continue
@@ -766,7 +778,9 @@ def _estimate(
         new.terms = new.terms.with_cells_of(now.terms, worse)
         damping = np.where(worse, np.maximum(10.0 * damping, 0.1), 0.2 * damping)
         damping = np.clip(damping, 1e-7, 1e7)
+        shared_damping = 0.0 if settled else 0.2 * shared_damping
         if settled:
+            new.update_covers()
             new.mean, new.variance = _population(new, now.variance)
             # What is reported has to stand still, to a small part of its error.
             error = np.sqrt(now.variance / count)
@@ -1094,8 +1108,7 @@ def fit_device(
     stuck = _stuck(weights)
     if stuck.all():
         raise ValueError("conductances must change with the pulses; no cell moves")
-    records, *start = _begin(law, template, ways, weights[~stuck].T)
-    fit = _fit(records, start)
+    records, fit = _best(law, template, ways, weights[~stuck].T)
     if not fit.converged:
         warnings.warn(
             "the search for the best fit did not come to an end; the device may have"
@@ -1168,7 +1181,7 @@ def _stuck(weights: Array) -> NDArray[np.bool_]:
 
 
 def _begin(
-    law: Law, template: Any, ways: NDArray[np.int8], weights: Array
+    law: Law, template: Any, ways: NDArray[np.int8], weights: Array, margin: float
 ) -> tuple[_Records, Array, Array, Array, Array]:
     """Return the records, and rough numbers for cells, shared ones and spreads."""
     smooth = _smoothed(weights)
@@ -1177,7 +1190,7 @@ def _begin(
     up, down = (_typical_step(weights, ways, way) for way in (1, -1))
     dw = max(up, -down, 1e-6 * float(np.median(high - low)))
     start = Start(dw, float(np.median(low)), float(np.median(high)))
-    margin = 0.0 if law.hard else 0.15 * start.range
+    margin *= start.range
     own, common = law.cell(template, start), law.shared(template, start)
     # Neighbouring changes share a reading, with opposite signs.
     centred = changes - np.where(ways > 0, up, down)[:, None]
@@ -1246,6 +1259,22 @@ def _typical_step(weights: Array, ways: NDArray[np.int8], way: int) -> float:
     return float(np.nanquantile(slopes, 0.7 if way > 0 else 0.3))
 
 
+def _best(
+    law: Law, template: Any, ways: NDArray[np.int8], weights: Array
+) -> tuple[_Records, _Estimate]:
+    """Fit from one or two starts: with bounds at the records' ends, and beyond."""
+    tried = []
+    for margin in (0.0, 0.15) if law.hard else (0.15, 0.0):
+        records, *start = _begin(law, template, ways, weights, margin)
+        fit = _fit(records, start)
+        misfit, probability = _misfit(records, fit.standardised)
+        tried.append((misfit, records, fit))
+        if misfit <= _MISFIT or probability >= _IMPROBABLE:
+            break
+    _, records, fit = min(tried, key=lambda one: one[0])
+    return records, fit
+
+
 def _fit(records: _Records, start: list[Array]) -> _Estimate:
     """Fit with read noise where the records show any, and without where not."""
     at = records.deviation_names.index("read")
@@ -1294,7 +1323,11 @@ def _vanishes(records: _Records, fit: _Estimate) -> bool:
     return bool(2.0 * math.sqrt(fit.deviation_cover[at, at]) > 1.0 / 3.0)
 
 
-#: Fields that follow from the spread of a number over cells, and are 0 for one cell.
+#: Means of standardised residuals from here on, if they are as improbable as this, say
+#: that the device is another one.
+_MISFIT, _IMPROBABLE = 0.15, 1e-6
+
+
 def _is_spread(name: str) -> bool:
     return name.endswith("_dtod")
 
@@ -1339,9 +1372,9 @@ def _result(
             stacklevel=3,
         )
     residuals = np.where(fit.terms.seen, fit.terms.errors, np.nan)
-    standardised = residuals / np.sqrt(fit.terms.variances)
+    standardised = fit.standardised
     misfit, probability = _misfit(records, standardised)
-    if misfit > 0.15 and probability < 1e-6:
+    if misfit > _MISFIT and probability < _IMPROBABLE:
         warnings.warn(
             f"{type(template).__name__} does not explain the records: at some weights"
             f" the mean step is off by {misfit:.2g} of its standard deviation; see"
@@ -1421,7 +1454,7 @@ def _lost(
         lost += [n for n in ("up_down", "up_down_dtod") if n in fields]
     if {"pow_gain", "pow_tilt"} & weak:
         lost += [n for n in fields if n.startswith("pow_")]
-    for name, unit in zip(records.shared_names, records.shared_units, strict=True):
+    for name in records.shared_names:
         k = records.shared_names.index(name)
         if name in fields and (
             math.sqrt(max(float(fit.shared_cover[k, k]), 0.0)) > 2.0
