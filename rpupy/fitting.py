@@ -44,7 +44,6 @@ Values = dict[str, Any]
 
 #: What standard deviations are called that every device has.
 _NOISES = ("noise", "read")
-_GAMMAS = ("gamma_up", "gamma_down")
 
 
 class FitWarning(UserWarning):
@@ -198,19 +197,38 @@ def _soft_bounds_reference(
     return step, abs(step) if p.mult_noise else abs(scale) + 0.0 * w
 
 
+def _steepest(p: Any, up: bool) -> float:
+    """Exponent at the end of the range where the exponential term is largest."""
+    return float(p.b + abs(p.a) if up else p.b - abs(p.a))
+
+
 def _exp_step(p: Any, h: Values, w: Array, up: bool) -> tuple[Array, Array]:
-    z = 2.0 * p.a * w / (h["high"] - h["low"]) + p.b
+    z = 2.0 * p.a * w / (h["high"] - h["low"]) + p.b - _steepest(p, up)
+    # The size at the end of the range and the steepness are nearly independent, while
+    # A, the size at z = 0, is far outside of what is seen.
     if up:
-        shrunk = h["A_up"] * np.exp(np.minimum(h["gamma_up"] * z, 300.0))
+        shrunk = h["A_up"] * np.exp(np.clip(h["gamma_up"] * z, -300.0, 300.0))
     else:
-        shrunk = h["A_down"] * np.exp(np.minimum(-h["gamma_down"] * z, 300.0))
+        shrunk = h["A_down"] * np.exp(np.clip(-h["gamma_down"] * z, -300.0, 300.0))
     step = np.maximum(1.0 - shrunk, 0.0) * _scale(h, up)
     size = abs(step) + h.get("dw_min_std_add", 0.0)
     return step, size + h.get("dw_min_std_slope", 0.0) * abs(w)
 
 
 def _exp_shared(p: Any, start: Start) -> Values:
-    return {name: getattr(p, name) for name in ("A_up", "A_down", *_GAMMAS)}
+    return {
+        "A_up": p.A_up * math.exp(p.gamma_up * _steepest(p, True)),
+        "A_down": p.A_down * math.exp(-p.gamma_down * _steepest(p, False)),
+        "gamma_up": p.gamma_up,
+        "gamma_down": p.gamma_down,
+    }
+
+
+def _exp_fields(p: Any, common: Values, pop: Population) -> Values:
+    found = _shared_fields(p, common, pop)
+    found["A_up"] *= math.exp(-found["gamma_up"] * _steepest(p, True))
+    found["A_down"] *= math.exp(found["gamma_down"] * _steepest(p, False))
+    return found
 
 
 def _exp_deviations(p: Any, start: Start) -> Values:
@@ -323,7 +341,7 @@ LAWS: dict[type[PulsedDevice], Law] = {
         _exp_step,
         shared=_exp_shared,
         deviations=_exp_deviations,
-        fields=_shared_fields,
+        fields=_exp_fields,
     ),
     PowStepDevice: Law(_pow_step, cell=_pow_cell, fields=_pow_fields, hard=False),
     PowStepReferenceDevice: Law(
@@ -704,7 +722,8 @@ def _inverse(information: Array, damping: float = 0.0) -> Array:
     if information.size == 0:
         return information
     diagonal = np.maximum(np.diag(information), 1e-12)
-    return np.linalg.inv(information + np.diag((damping + 1e-9) * diagonal))
+    inverse: Array = np.linalg.inv(information + np.diag((damping + 1e-9) * diagonal))
+    return inverse
 
 
 def _estimate(
@@ -737,12 +756,25 @@ def _estimate(
         free=free,
     )
     damping, shared_damping = np.full(count, 1e-3), 1e-3
+    least = np.zeros(count)
+    # A wall that jumps past the end of a record would be lost sight of.
+    wall = 0.1 if records.law.hard else 0.5
+    reach = np.array(
+        [wall if name in ("high", "low") else 0.5 for name in records.cell_names]
+    )[:, None]
     settled = False
     # With read noise, predictions depend on the deviations too: these then take turns
     # with the rest, so that it can be told which step was at fault.
     in_turns = bool(free[records.deviation_names.index("read")])
     for turn in range(max_iterations):
-        step, shared_step, deviation_step = now.step(damping, shared_damping)
+        # Until all is near, every other step leaves the shared numbers alone, so that
+        # each cell can be judged by its own step.
+        round_ = turn // 2 if in_turns else turn
+        together = len(shared) > 0 and not settled and round_ % 2 == 1
+        alone = len(shared) > 0 and not settled and not together
+        step, shared_step, deviation_step = now.step(
+            damping, 1e12 if alone else shared_damping
+        )
         moves = abs(step / np.sqrt(np.einsum("ckk->kc", now.cover))).max(axis=0)
         shared_moves = np.concatenate(
             [
@@ -759,26 +791,28 @@ def _estimate(
         # No step leaves the region in which the derivatives mean something.
         new = replace(
             now,
-            cells=now.cells + np.clip(step, -0.5, 0.5),
+            cells=now.cells + np.clip(step, -reach, reach),
             shared=now.shared + np.clip(shared_step, -0.5, 0.5),
             deviations=np.maximum(now.deviations + deviation_step, now.least),
         )
         new.terms = _terms(records, new.cells, new.shared, new.deviations)
         before, after = (fit.loss(now.terms.variances) for fit in (now, new))
-        together = len(shared) > 0 and not settled
         if together and after.sum() > before.sum() * (1.0 + 1e-9):
-            damping = np.where(after <= before, damping, 10.0 * damping)
             shared_damping *= 10.0
             now.deviations = new.deviations
             now.terms = _terms(records, now.cells, now.shared, now.deviations)
             continue
         # A cell that lost by its step goes back: a bound that it hardly touched.
-        worse = (after > before * (1.0 + 1e-9)) & (moves > 0.02)
+        worse = (after > before * (1.0 + 1e-9)) & (moves > 0.02) & (not together)
         new.cells = np.where(worse, now.cells, new.cells)
         new.terms = new.terms.with_cells_of(now.terms, worse)
-        damping = np.where(worse, np.maximum(10.0 * damping, 0.1), 0.2 * damping)
-        damping = np.clip(damping, 1e-7, 1e7)
-        shared_damping = 0.0 if settled else 0.2 * shared_damping
+        least = np.where(worse, 2.0 * damping, 0.8 * least)
+        damping = np.where(
+            worse, np.maximum(10.0 * damping, 0.1), np.maximum(0.2 * damping, least)
+        )
+        damping = np.clip(damping, 1e-7, 1e4)
+        if together or settled:
+            shared_damping = 0.0 if settled else 0.2 * shared_damping
         if settled:
             new.update_covers()
             new.mean, new.variance = _population(new, now.variance)
@@ -794,7 +828,8 @@ def _estimate(
                 now.converged = True
                 break
         else:
-            settled = max(np.quantile(moves, 0.9), shared_moves.max()) < 1.0
+            large = max(np.quantile(moves, 0.9), shared_moves.max())
+            settled = large < 1.0 and not alone
             new.mean = new.cells.mean(axis=1)
             now = new
     now.update_covers()
@@ -804,8 +839,9 @@ def _estimate(
 def _population(fit: _Estimate, variance: Array) -> tuple[Array, Array]:
     """Update means and variances over cells.
 
-    The variance is that of the estimates plus the mean square of their errors. One such
-    step closes the part ``reliability**2`` of the way, hence the division.
+    The variance is that of the estimates plus the mean square of their errors, both as
+    they are with the present variance. What this sum is off by grows with the square of
+    the reliability of each cell, hence the division (Newton's method).
     """
     count = fit.cells.shape[1]
     mean = fit.cells.mean(axis=1)
@@ -814,16 +850,17 @@ def _population(fit: _Estimate, variance: Array) -> tuple[Array, Array]:
     errors = np.einsum("ckk->k", fit.cover) / count
     around = ((fit.cells - mean[:, None]) ** 2).sum(axis=1) / (count - 1)
     part = _reliability(fit.cover, variance)
-    new = variance + (around + errors - variance) / np.maximum(part, 0.03) ** 2
+    squared = np.maximum((part**2).mean(axis=0), 1e-3)
+    new = variance + 0.7 * (around + errors - variance) / squared
     # A spread below a tenth of the error of one cell is as good as none.
-    least = np.where(part < 0.01, variance, 0.3 * variance)
-    return mean, np.clip(new, np.maximum(least, 1e-12), 3.0 * variance)
+    least = np.where(part.mean(axis=0) < 0.01, variance, 0.4 * variance)
+    return mean, np.clip(new, np.maximum(least, 1e-12), 2.5 * variance)
 
 
 def _reliability(cover: Array, variance: Array) -> Array:
-    """Return which part of the variance of the population the estimates show."""
-    errors = np.einsum("ckk->k", cover) / len(cover)
-    return np.asarray(np.clip(1.0 - errors / variance, 1e-6, 1.0))
+    """Return which part of the distance from the mean each cell shows, (C, P)."""
+    own = np.einsum("ckk->ck", cover)
+    return np.asarray(np.clip(1.0 - own / variance, 1e-6, 1.0))
 
 
 # ---- fields and their errors ---------------------------------------------------------
@@ -851,13 +888,17 @@ def _all_fields(
     records: _Records, fit: _Estimate
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return all fields, and their standard errors."""
-    best = _fields(records, fit.mean, fit.variance, fit.shared, fit.deviations)
     count = fit.cells.shape[1]
+    # One cell says nothing of a spread.
+    variance = fit.variance if count > 1 else np.zeros_like(fit.variance)
+    best = _fields(records, fit.mean, variance, fit.shared, fit.deviations)
     if count == 1:
         return best, _errors_of_one_cell(records, fit, best)
     # Jackknife over cells: with the first-order change of the estimate where one cell is
     # left out, instead of a new fit.
-    part = _reliability(fit.cover, fit.variance)[:, None]
+    reliability = _reliability(fit.cover, fit.variance)
+    part = reliability.mean(axis=0)[:, None]
+    squared = (reliability**2).mean(axis=0)[:, None]
     around = fit.cells - fit.mean[:, None]
     squares = around**2 * count / (count - 1) + np.einsum("ckk->kc", fit.cover)
     excess = squares - squares.mean(axis=1, keepdims=True)
@@ -869,7 +910,7 @@ def _all_fields(
     slopes = fit.terms.deviation_slopes
     deviations = -slopes @ fit.deviation_cover * fit.free
     means = -around / ((count - 1) * part) - across.mean(axis=0) @ shared.T / part
-    variances = -excess / ((count - 1) * part**2)
+    variances = -excess / ((count - 1) * squared)
     without = [
         _fields(
             records,
@@ -885,6 +926,11 @@ def _all_fields(
         values = np.array([one[name] for one in without])
         spread = float(((values - values.mean()) ** 2).sum())
         found[name] = math.sqrt(spread * (count - 1) / count)
+        if _is_spread(name):
+            # A spread that came out small by chance has a small error by the same
+            # chance: at least that of a normal law is taken.
+            least = abs(best[name]) / math.sqrt(2.0 * (count - 1))
+            found[name] = max(found[name], least)
     return best, found
 
 
@@ -908,7 +954,11 @@ def _errors_of_one_cell(
         moved = point.copy()
         moved[k] += 1e-6
         fields = _fields(
-            records, moved[:first], fit.variance, moved[first:second], moved[second:]
+            records,
+            moved[:first],
+            np.zeros(first),
+            moved[first:second],
+            moved[second:],
         )
         for name in best:
             slopes[name][k] = (fields[name] - best[name]) / 1e-6
@@ -1170,6 +1220,12 @@ def _weights(conductances: Any, n: int, weight_map: Any) -> Array:
         if slope == 0.0:
             raise ValueError("weight_map must have a slope other than 0")
         values = slope * values + offset
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if low > high - low > 0.0 or -high > high - low > 0.0:
+        raise ValueError(
+            "conductances must be in weight units, in which 0 lies between the bounds,"
+            f" or come with a weight_map; they are from {low:.6g} to {high:.6g}"
+        )
     return values
 
 
@@ -1198,6 +1254,10 @@ def _begin(
     total = float(np.nanmean(centred**2))
     read = math.sqrt(min(max(shared_error, 0.01 * total), 0.5 * total) + 1e-300)
     noise = math.sqrt(max(total - 2.0 * read**2, 0.05 * total)) / dw
+    if 2.0 * read**2 < 0.1 * total:
+        # Without read noise to speak of, weights at a bound are the bound.
+        high, low = np.nanmax(weights, axis=0), np.nanmin(weights, axis=0)
+        margin += 0.5 * dw
     floor = 1e-6 * start.range
     values = {
         "gain": np.full_like(high, dw),
@@ -1417,8 +1477,8 @@ def _result(
 def _assign(config: Any, name: str, value: float) -> None:
     if name in ("w_max", "w_min") and (value < 0.0) == (name == "w_max"):
         raise ValueError(
-            "conductances must be in weight units, in which 0 lies between the bounds"
-            f" (or come with a weight_map): {name} would be {value:.6g}"
+            "conductances must be in weight units, in which 0 lies between the bounds,"
+            f" or come with a weight_map; {name} would be {value:.6g}"
         )
     setattr(config, name, value)
 
