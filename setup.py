@@ -36,6 +36,8 @@ COMMON = [
 ]
 OPENMP = [] if os.environ.get("RPUPY_OPENMP", "1") == "0" else ["-fopenmp"]
 EXTRA = os.environ.get("RPUPY_CFLAGS", "").split()  # sanitizers, warnings as errors
+#: What of the environment decides what is compiled, beside the sources.
+SETTINGS = ("RPUPY_CFLAGS", "RPUPY_OPENMP", "CC", "CXX", "CFLAGS", "CXXFLAGS")
 ISA_FLAGS = {"baseline": []}
 if X86:
     avx2 = ["-mavx2", "-mfma"]
@@ -44,12 +46,27 @@ if X86:
 
 NUMPY_API = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")]
 
-# distutils compares sources only; a changed header has to rebuild all that includes it.
-HEADERS = sorted(
-    str(path.relative_to(ROOT))
-    for kind in ("h", "inl")
-    for path in ROOT.glob(f"csrc/**/*.{kind}")
-)
+
+def stamp(name: str, *variables: str) -> str:
+    """Return a file that is newer than what was built with other settings."""
+    path = ROOT / "build" / name
+    text = "".join(f"{key}={os.environ.get(key, '')}\n" for key in variables)
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return str(path.relative_to(ROOT))
+
+
+# distutils compares sources only; a changed header has to rebuild all that includes it,
+# and other settings rebuild everything.
+HEADERS = [
+    *sorted(
+        str(path.relative_to(ROOT))
+        for kind in ("h", "inl")
+        for path in ROOT.glob(f"csrc/**/*.{kind}")
+    ),
+    stamp("settings.txt", *SETTINGS),
+]
 
 # A module links the libraries, so their sources count for it as well.
 SOURCES = [
@@ -154,7 +171,11 @@ class BuildExt(build_ext):
         ).stderr
         ext.include_dirs += re.findall(r'"-I([^"]+)"', told)
         ext.library_dirs += re.findall(r'"-L([^"]+)"', told)
-        newest = max(os.path.getmtime(path) for path in [*HEADERS, *CUDA_SOURCES])
+        settings = stamp(
+            "cuda_settings.txt", "RPUPY_CUDA_ARCHS", "CUDA_HOME", "CUDA_PATH"
+        )
+        read = [*HEADERS, *CUDA_SOURCES, settings]
+        newest = max(os.path.getmtime(path) for path in read)
 
         def compile_one(source: str) -> str:
             target = folder / f"{Path(source).stem}.o"

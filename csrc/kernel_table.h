@@ -31,6 +31,19 @@ struct PopulateArgs {
   int64_t upkeep_stride[kUpkeepPlanes];
 };
 
+// The crosspoints that an update touches; `rows` or `columns` 0: all of them.
+struct Window {
+  int64_t first_row, rows;
+  int64_t first_column, columns;
+};
+
+// Which pulses reach a plane, and in which direction they move it.
+enum PulseRoute : int32_t {
+  kBothDirections = 0,
+  kUpOnly = 1,        // pulses down pass by
+  kDownTurnedUp = 2,  // pulses up pass by, those down move the plane up
+};
+
 struct UpdateArgs {
   TileView tile;
   const float* x;  // [batch, in_size]
@@ -51,6 +64,12 @@ struct UpdateArgs {
   // Bounds to clip to after each vector of an exact update; null for none.
   const float* low;
   const float* high;
+  // What the planes of a compound need beyond that; all zero for a single device.
+  const float* rates;    // learning rate of each vector in place of `lr`, whose sign holds; null: `lr` for all
+  uint32_t train_plane;  // plane in the counters of the trains
+  int32_t write_train;   // trains of a write, in streams of their own
+  int32_t route;         // PulseRoute
+  Window window;
 };
 
 struct ProductArgs {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "fields.h"
+#include "kernel_table.h"
 #include "rng.h"
 
 namespace rpupy {
@@ -14,12 +15,27 @@ namespace RPUPY_ISA_NAME {
 constexpr int kSlotsPerWord = 31;
 constexpr int kBlocksPerWord = 8;
 constexpr int kMaxWords = 8192;  // 16 bits of draw
+constexpr float kMaxLength = kMaxWords * kSlotsPerWord;
 constexpr uint32_t kSlotBits = 0x7fffffffu;
 constexpr uint32_t kSignBit = 0x80000000u;
 
 struct UpdateParams {
   RPUPY_FIELDS(float, desired_bl, fixed_bl, update_bl_management, update_management, um_grad_scale, res, sto_round)
 };
+
+// The part of an array that an update touches, as numbers of its lines.
+struct Region {
+  int64_t row, last_row;
+  int64_t column, last_column;
+
+  RPUPY_HD int64_t rows() const { return last_row - row; }
+  RPUPY_HD int64_t columns() const { return last_column - column; }
+};
+
+RPUPY_HD Region region_of(const Window& w, const TileView& tile) {
+  return {w.rows > 0 ? w.first_row : 0, w.rows > 0 ? w.first_row + w.rows : tile.out_size,
+          w.columns > 0 ? w.first_column : 0, w.columns > 0 ? w.first_column + w.columns : tile.in_size};
+}
 
 // How the trains of one vector are made.
 struct TrainScales {
@@ -64,7 +80,7 @@ RPUPY_HD TrainScales train_scales(const UpdateParams& p, float lr, float granula
     s.d_scale *= __builtin_sqrtf(safe_ratio(x_max, d_reach));
     s.x_scale *= __builtin_sqrtf(safe_ratio(d_reach, x_max));
   }
-  s.length = static_cast<int32_t>(length);
+  s.length = static_cast<int32_t>(length < kMaxLength ? length : kMaxLength);
   s.words = (s.length + kSlotsPerWord - 1) / kSlotsPerWord;
   return s;
 }
@@ -76,7 +92,9 @@ RPUPY_HD int64_t longest_train(const UpdateParams& p, float lr, float granularit
     const float needed = __builtin_ceilf(lr / granularity);
     if (needed > length) length = needed;
   }
-  if (!(length < 1.0e9f)) length = 1.0e9f;
+  // One word above the limit tells Python that the rate asks for too much.
+  constexpr float kTooLong = kMaxLength + kSlotsPerWord;
+  if (!(length < kTooLong)) length = kTooLong;
   return (static_cast<int64_t>(length) + kSlotsPerWord - 1) / kSlotsPerWord;
 }
 
@@ -101,13 +119,17 @@ struct TrainSide {
   uint32_t plane;
 };
 
-RPUPY_HD TrainSide train_side(const UpdateParams& p, bool x_side, uint32_t plane) {
-  return {0.0f,
-          resolution(p.res),
-          p.sto_round != 0.0f,
-          static_cast<uint32_t>(x_side ? kStreamTrainX : kStreamTrainD),
-          static_cast<uint32_t>(x_side ? kStreamRoundX : kStreamRoundD),
-          plane};
+// `write` tells whether these are the trains of a write (of a compound), whose events are counted apart.
+RPUPY_HD TrainSide train_side(const UpdateParams& p, bool x_side, uint32_t plane, bool write) {
+  TrainSide side = {0.0f, resolution(p.res), p.sto_round != 0.0f, 0u, 0u, plane};
+  if (write) {
+    side.stream = x_side ? kStreamWriteTrainX : kStreamWriteTrainD;
+    side.round_stream = x_side ? kStreamWriteRoundX : kStreamWriteRoundD;
+  } else {
+    side.stream = x_side ? kStreamTrainX : kStreamTrainD;
+    side.round_stream = x_side ? kStreamRoundX : kStreamRoundD;
+  }
+  return side;
 }
 
 // Word `word` of the trains of a set of lines, for a train of `length` slots.

@@ -11,7 +11,8 @@ in tiles. A tile does the three things that training asks of a layer:
 On an `AnalogTile` the products pass through converters and pick up noise, and the
 update sends pulses to resistive devices, of which no two behave alike. On a
 `FloatingPointTile` all three are exact. Initial weights, batches and learning rates are
-the same, so that what differs in the end is due to the analog hardware.
+the same, so that what differs in the end is due to the analog hardware. With
+``--backend cuda`` the tiles are on a GPU, which gives the same numbers.
 
 Run it with ``python train_digits.py``; ``--help`` lists the options.
 """
@@ -38,6 +39,7 @@ from rpupy.configs import (
     SingleRPUConfig,
     SoftBoundsDevice,
 )
+from rpupy.rpu_base import cuda
 from rpupy.tiles import AnalogTile, FloatingPointTile, Tile
 
 try:
@@ -172,6 +174,11 @@ class Network:
         right = self.forward(x).argmax(axis=1) == labels
         self.set_training(True)
         return 100 * float(right.mean())
+
+    def move_to_gpu(self) -> None:
+        """Replace the tiles by their counterparts on the GPU."""
+        for layer in self.layers:
+            layer.tile = layer.tile.cuda()
 
     def set_training(self, mode: bool) -> None:
         """Choose the mode; looking at the accuracy then never changes the training."""
@@ -437,6 +444,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--learning-rate", type=float, default=0.2, help="in the first epoch")
     add("--seed", type=int, default=0, help="decides all random numbers")
     add(
+        "--backend",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where the tiles are; the results do not depend on it",
+    )
+    add(
         "--threads",
         type=positive_int,
         default=rpupy.get_num_threads(),
@@ -446,6 +459,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     options = parser.parse_args(arguments)
     if options.seed < 0:
         parser.error("argument --seed: must be at least 0")
+    if options.backend == "cuda" and not cuda.is_available():
+        parser.error(
+            f"argument --backend: CUDA is not available: {cuda.why_unavailable()}"
+        )
     if options.output.suffix.lower() != ".png":
         parser.error("argument --output: must end in .png")
     if not options.output.absolute().parent.is_dir():
@@ -458,6 +475,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     rpupy.set_num_threads(options.threads)
     networks = build_networks(options.device, options.seed)
+    if options.backend == "cuda":
+        for network in networks:
+            network.move_to_gpu()
     train(
         networks,
         Digits.load(),

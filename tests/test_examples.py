@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import rpupy
+from rpupy.rpu_base import cuda
+from rpupy.tiles import Tile
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "train_digits.py"
 
@@ -83,6 +85,39 @@ def test_other_devices(device, example, tmp_path, capsys):
     assert path.stat().st_size > 20_000
 
 
+def test_the_backend_does_not_matter(example, tmp_path, capsys, monkeypatch):
+    arguments = ["--epochs", "1", "--output", str(tmp_path / "figure.png")]
+    example.main(arguments)
+    wanted = capsys.readouterr().out
+    if not cuda.is_available():
+        if not cuda.is_host_compiled():
+            pytest.skip("no GPU, and built with RPUPY_CUDA_HOST=0")
+        # The kernels of the GPU, compiled for the host.
+        monkeypatch.setattr(cuda, "is_available", lambda: True)
+        monkeypatch.setattr(Tile, "cuda", lambda tile: tile._to_backend("cuda_host"))
+    moved = []
+    move = example.Network.move_to_gpu
+
+    def watched(network):
+        move(network)
+        moved.extend(layer.tile.backend for layer in network.layers)
+
+    monkeypatch.setattr(example.Network, "move_to_gpu", watched)
+    example.main([*arguments, "--backend", "cuda"])
+    assert capsys.readouterr().out == wanted
+    assert len(moved) == 4 and set(moved) <= {"cuda", "cuda_host"}
+
+
+@pytest.mark.skipif(cuda.is_available(), reason="CUDA is available")
+def test_without_a_gpu_the_backend_says_why(example, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        example.main(["--backend", "cuda"])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert "argument --backend: CUDA is not available: " in error
+    assert cuda.why_unavailable() in error
+
+
 def test_pulse_response(example):
     device = example.DEVICES["SoftBounds"]
     n = example.PULSES_PER_READING * np.arange(
@@ -101,7 +136,7 @@ def test_help(example, capsys):
         example.main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    for option in ("device", "epochs", "seed", "threads", "output"):
+    for option in ("device", "epochs", "seed", "backend", "threads", "output"):
         assert f"--{option}" in text
 
 

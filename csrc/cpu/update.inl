@@ -96,13 +96,19 @@ struct WordRef {
 };
 
 struct UpdatePlan {
+  Region region;
   int64_t x_stride, d_stride;
+  // Words of x that stand behind each other, x_stride apart: for a route, those of the columns with a positive sign and
+  // those of the columns with a negative one, apart, so that a word of d meets only what it may move.
+  int x_sets;
   int threads;
 
   explicit UpdatePlan(const UpdateArgs& args)
-      : x_stride(round_up(args.tile.in_size, 16)),
-        d_stride(round_up(args.tile.out_size, 16)),
-        threads(worthwhile_threads(args.tile.threads, args.batch * args.tile.out_size * args.tile.in_size)) {}
+      : region(region_of(args.window, args.tile)),
+        x_stride(round_up(region.columns(), 16)),
+        d_stride(round_up(region.rows(), 16)),
+        x_sets(args.route == kBothDirections ? 1 : 2),
+        threads(worthwhile_threads(args.tile.threads, args.batch * region.rows() * region.columns())) {}
 };
 
 // A word of d with pulses in it, or the half of one, beside the words of x that it meets.
@@ -131,7 +137,7 @@ struct UpdateScratch {
 
   static size_t bytes(const UpdateArgs& args, const UpdatePlan& plan, int64_t words) {
     return round_up(args.batch * static_cast<int64_t>(sizeof(TrainScales)), 64) +
-           words * static_cast<size_t>(plan.x_stride + plan.d_stride) * sizeof(uint32_t) +
+           words * static_cast<size_t>(plan.x_sets * plan.x_stride + plan.d_stride) * sizeof(uint32_t) +
            round_up(words * static_cast<int64_t>(sizeof(WordRef)), 64) +
            plan.threads * static_cast<size_t>(round_up(sizeof(RowScratch), 64));
   }
@@ -140,7 +146,7 @@ struct UpdateScratch {
     scales = reinterpret_cast<TrainScales*>(p);
     p += round_up(args.batch * static_cast<int64_t>(sizeof(TrainScales)), 64);
     x_words = reinterpret_cast<uint32_t*>(p);
-    d_words = x_words + words * plan.x_stride;
+    d_words = x_words + words * plan.x_sets * plan.x_stride;
     p = reinterpret_cast<char*>(d_words + words * plan.d_stride);
     refs = reinterpret_cast<WordRef*>(p);
     p += round_up(words * static_cast<int64_t>(sizeof(WordRef)), 64);
@@ -155,12 +161,15 @@ static TrainScales scales_of(const UpdateArgs& args, int64_t b) {
   const UpdateParams& p = *reinterpret_cast<const UpdateParams*>(args.update);
   const float x_max = input_range(args.x + b * args.tile.in_size, args.tile.in_size).abs_max;
   const float d_max = input_range(args.d + b * args.tile.out_size, args.tile.out_size).abs_max;
-  return train_scales(p, magnitude(args.lr), args.granularity, x_max, d_max);
+  const float lr = args.rates == nullptr ? args.lr : args.rates[b];
+  return train_scales(p, magnitude(lr), args.granularity, x_max, d_max);
 }
 
 static int64_t longest_train(const UpdateArgs& args) {
   const DefaultFloatingPoint environment;
-  return longest_train(*reinterpret_cast<const UpdateParams*>(args.update), magnitude(args.lr), args.granularity);
+  float lr = magnitude(args.lr);
+  for (int64_t b = 0; args.rates != nullptr && b < args.batch; ++b) lr = maximum(lr, magnitude(args.rates[b]));
+  return longest_train(*reinterpret_cast<const UpdateParams*>(args.update), lr, args.granularity);
 }
 
 static int64_t chunk_words(const UpdateArgs& args) {
@@ -173,29 +182,39 @@ static size_t update_pulsed_scratch(const UpdateArgs& args) {
   return UpdateScratch::bytes(args, UpdatePlan(args), chunk_words(args));
 }
 
-// The words of one side of a chunk, spread over the team.
-static void make_words(const UpdateArgs& args, const TrainScales* scales, const WordRef* refs, int64_t words,
-                       bool x_side, int64_t stride, uint32_t* out, const RoundKeys& keys, const Member& member) {
+// The words of one side of a chunk, spread over the team; those of the lines of the region alone.
+static void make_words(const UpdateArgs& args, const UpdatePlan& plan, const TrainScales* scales, const WordRef* refs,
+                       int64_t words, bool x_side, uint32_t* out, const RoundKeys& keys, const Member& member) {
   const UpdateParams& p = *reinterpret_cast<const UpdateParams*>(args.update);
-  const int64_t lines = x_side ? args.tile.in_size : args.tile.out_size;
+  const int64_t size = x_side ? args.tile.in_size : args.tile.out_size;
+  const int64_t first = x_side ? plan.region.column : plan.region.row;
+  const int64_t lines = x_side ? plan.region.columns() : plan.region.rows();
+  const int64_t stride = x_side ? plan.x_stride : plan.d_stride;
+  const int sets = x_side ? plan.x_sets : 1;
   const float* values = x_side ? args.x : args.d;
-  TrainSide side = train_side(p, x_side, args.tile.plane);
+  TrainSide side = train_side(p, x_side, args.train_plane, args.write_train != 0);
   int64_t from, to;
   member.share(words, 1, from, to);
   for (int64_t k = from; k < to; ++k) {
     const WordRef ref = refs[k];
     const TrainScales& s = scales[ref.vector];
     side.scale = x_side ? s.x_scale : s.d_scale;
-    const float* v = values + ref.vector * lines;
+    const float* v = values + ref.vector * size + first;
     for (int64_t line = 0; line < stride; line += kLanes) {
       const int64_t left = lines - line;
       const f32v value =
           left >= kLanes ? load(v + line) : (left > 0 ? load_part(v + line, static_cast<int>(left)) : f32v{});
-      u32v word = train_word<f32v>(value, lane_numbers() + static_cast<uint32_t>(line), side, s.length, ref.word,
-                                   args.ordinal + static_cast<uint64_t>(ref.vector), keys);
+      u32v word = train_word<f32v>(value, lane_numbers() + static_cast<uint32_t>(first + line), side, s.length,
+                                   ref.word, args.ordinal + static_cast<uint64_t>(ref.vector), keys);
       // Ascent is descent with the sign of d changed.
       if (!x_side && args.lr < 0.0f) word = word ^ kSignBit;
-      store(out + k * stride + line, word);
+      if (sets == 1) {
+        store(out + k * stride + line, word);
+      } else {
+        const Mask negative = not_zero(word & kSignBit);
+        store(out + 2 * k * stride + line, select(negative, u32v{}, word));
+        store(out + (2 * k + 1) * stride + line, select(negative, word, u32v{}));
+      }
     }
   }
 }
@@ -350,12 +369,20 @@ struct PulseRow {
 };
 
 // Lists the words of a row in which d has pulses. A word with more than a queue takes at once makes two.
-static int64_t live_words(const UpdateScratch& scratch, const UpdatePlan& plan, int64_t words, int64_t row,
-                          RowScratch& rows) {
+static int64_t live_words(const UpdateArgs& args, const UpdateScratch& scratch, const UpdatePlan& plan, int64_t words,
+                          int64_t row, RowScratch& rows) {
   int64_t live = 0;
   for (int64_t k = 0; k < words; ++k) {
-    const uint32_t d = scratch.d_words[k * plan.d_stride + row];
-    const uint32_t* x = scratch.x_words + k * plan.x_stride;
+    uint32_t d = scratch.d_words[k * plan.d_stride + row - plan.region.row];
+    int64_t set = k * plan.x_sets;
+    if (args.route != kBothDirections) {
+      // A pulse goes up where the signs differ.
+      const bool negative = (d & kSignBit) != 0;
+      set += negative == (args.route == kDownTurnedUp) ? 1 : 0;
+      if (args.route == kDownTurnedUp) d ^= kSignBit;
+    }
+    // Words are addressed by the number of their column.
+    const uint32_t* x = scratch.x_words + set * plan.x_stride - plan.region.column;
     for_slot_groups(
         d, [&](uint32_t slots, uint32_t most) { rows.live[live++] = {x, d, slots, static_cast<int32_t>(most)}; });
   }
@@ -371,7 +398,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
   const RoundKeys keys = round_keys(args.tile.key[0], args.tile.key[1]);
   const PulseRule<Device> rule = {*reinterpret_cast<const typename Device::Params*>(args.own), keys, args.dw_min_std,
                                   args.tile.plane};
-  const int64_t in_size = args.tile.in_size, out_size = args.tile.out_size;
+  const Region& region = plan.region;
   int64_t block = room > 0 ? kBlockWords / room / 64 * 64 : kColumnsPerBlock;
   block = block < 64 ? 64 : (block > kColumnsPerBlock ? kColumnsPerBlock : block);
 
@@ -383,7 +410,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
     meet(member);
 
     int64_t first_row, last_row;
-    member.share(out_size, 1, first_row, last_row);
+    member.share(region.rows(), 1, first_row, last_row);
     int64_t vector = 0;
     int32_t word = 0;
     for (;;) {
@@ -414,14 +441,14 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
         }
       }
       meet(member);
-      make_words(args, scratch.scales, scratch.refs, words, true, plan.x_stride, scratch.x_words, keys, member);
-      make_words(args, scratch.scales, scratch.refs, words, false, plan.d_stride, scratch.d_words, keys, member);
+      make_words(args, plan, scratch.scales, scratch.refs, words, true, scratch.x_words, keys, member);
+      make_words(args, plan, scratch.scales, scratch.refs, words, false, scratch.d_words, keys, member);
       meet(member);
-      for (int64_t j0 = 0; j0 < in_size; j0 += block) {
-        const int64_t j1 = in_size - j0 < block ? in_size : j0 + block;
-        for (int64_t i = first_row; i < last_row; ++i) {
-          const int64_t live = live_words(scratch, plan, words, i, rows);
-          if (live > 0) PulseRow<Device>{args, rule, i * in_size}.run(j0, j1, live, rows);
+      for (int64_t j0 = region.column; j0 < region.last_column; j0 += block) {
+        const int64_t j1 = region.last_column - j0 < block ? region.last_column : j0 + block;
+        for (int64_t i = region.row + first_row; i < region.row + last_row; ++i) {
+          const int64_t live = live_words(args, scratch, plan, words, i, rows);
+          if (live > 0) PulseRow<Device>{args, rule, i * args.tile.in_size}.run(j0, j1, live, rows);
         }
       }
       meet(member);

@@ -160,7 +160,13 @@ def real_array(value: Any, name: str) -> Floats:
     ------
     TypeError
         If the elements are not real numbers.
+    ValueError
+        If some are masked: a product or an update cannot leave them out.
     """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(
+            f"{name} must have no masked elements, got {np.ma.count_masked(value)}"
+        )
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:

@@ -22,6 +22,12 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         float* upkeep[4]
         int64_t upkeep_stride[4]
 
+    struct Window:
+        int64_t first_row
+        int64_t rows
+        int64_t first_column
+        int64_t columns
+
     struct UpdateArgs:
         TileView tile
         const float* x
@@ -40,6 +46,11 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         float* cell[12]
         const float* low
         const float* high
+        const float* rates
+        uint32_t train_plane
+        int32_t write_train
+        int32_t route
+        Window window
 
     struct ProductArgs:
         TileView tile

@@ -321,30 +321,28 @@ class CoreTile:
                 value, name, n_in, features_first, append_one
             )
             drop_last = bias and back
-            plain = not (result_features_first or drop_last)
             shown = n_out - 1 if drop_last else n_out
             if result_features_first:
                 shape = (shown, *batch_shape)
             else:
                 shape = (*batch_shape, shown)
-            if out is not None:
+            if out is None:
+                out = np.empty(shape, dtype=np.float32)
+            else:
                 _check_out(out, shape)
                 if np.may_share_memory(out, inputs):
                     inputs = inputs.copy()
-            if plain and out is not None:
-                result = out
-            else:
+            # All memory is there before the kernel runs: what follows it cannot fail.
+            result = out
+            if result_features_first or drop_last:
                 result = np.empty((*batch_shape, n_out), dtype=np.float32)
             self._run_product(which, inputs, result, result.size // n_out)
-            if plain:
-                return result
-            if drop_last:
-                result = result[..., :-1]
-            if result_features_first:
-                result = np.moveaxis(result, -1, 0)
-            if out is None:
-                return np.ascontiguousarray(result)
-            out[...] = result
+            if result is not out:
+                if drop_last:
+                    result = result[..., :-1]
+                if result_features_first:
+                    result = np.moveaxis(result, -1, 0)
+                out[...] = result
             return out
 
     def _run_product(self, which: str, inputs: Any, result: Any, batch: int) -> None:
@@ -364,6 +362,18 @@ class CoreTile:
             threads.get_num_threads(),
         )
         self._counters[which] += batch
+
+    def uncount(self, which: str, batch: int) -> None:
+        """Take back the counting of a product whose result the caller never gets.
+
+        Parameters
+        ----------
+        which : {"forward", "forward_eval", "backward", "backward_eval"}
+            The pass; its last `batch` vectors are those of the product.
+        batch : int
+            How many vectors.
+        """
+        self._counters[which] -= batch
 
     def _vectors(
         self,

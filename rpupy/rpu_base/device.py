@@ -61,11 +61,18 @@ class DeviceTile(CoreTile):
                 given, name, n_in, features_first, bias and not back
             )
             result = self._backend.empty((*batch_shape, n_out))
-            self._run_product(which, inputs, result, result.size // n_out)
+            batch = result.size // n_out
+            self._run_product(which, inputs, result, batch)
             shown = n_out - 1 if bias and back else n_out
             if shown == n_out and not result_features_first:
                 return result
-            return self._backend.scatter_vectors(result, shown, result_features_first)
+            try:
+                return self._backend.scatter_vectors(
+                    result, shown, result_features_first
+                )
+            except BaseException:
+                self.uncount(which, batch)
+                raise
 
     def _device_vectors(
         self,

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from rpupy import registry
 from rpupy.errors import ConfigError, StateError
 from rpupy.parameters.base import RPUConfigBase, from_dict, frozen_copy, to_dict
+from rpupy.parameters.explain import Explanation
 from rpupy.parameters.in_use import parameters_in_use
 from rpupy.rpu_base._common import Floats, size, whole_number
 
@@ -183,7 +184,15 @@ class Tile(Programming):
                 not self.training,
                 out,
             )
-            return y if self._plain else self._finish_forward(y)
+            if self._plain:
+                return y
+            try:
+                return self._finish_forward(y)
+            except BaseException:
+                # The caller may have made errors of NumPy's warnings.
+                which = "forward" if self.training else "forward_eval"
+                core.uncount(which, y.size // self.out_size)
+                raise
 
     def __call__(self, x_input: ArrayLike, out: Floats | None = None) -> Floats:
         """Do what `forward` does."""
@@ -871,6 +880,16 @@ class Tile(Programming):
             f"  mode: {'training' if self.training else 'evaluation'}",
         ]
         return "\n".join([*lines, *parameters_in_use(self.rpu_config)])
+
+    def explain(self) -> Explanation:
+        """List every effect that acts in this tile; nothing is drawn for it.
+
+        Returns
+        -------
+        Explanation
+            The rows that ``rpu_config.explain()`` gives; prints as a table.
+        """
+        return self.rpu_config.explain()
 
 
 def load(path: str | os.PathLike[str]) -> Tile:

@@ -277,6 +277,18 @@ def test_numbers_that_are_not_finite_are_refused_or_documented(kind, name):
             call(tile, array)
 
 
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_masked_elements_are_refused(kind, name):
+    argument, good, call, _ = ARRAYS[name]
+    tile = made(kind)
+    values = np.array(good(tile), dtype=np.float32)
+    mask = np.zeros(values.shape, dtype=bool)
+    mask[(-1,) * mask.ndim] = True
+    message = f"{argument} must have no masked elements, got 1"
+    with unchanged(tile), pytest.raises(ValueError, match=message):
+        call(tile, np.ma.masked_array(values, mask))
+
+
 # ---- sizes that do not go together -------------------------------------------------
 
 
@@ -801,3 +813,18 @@ def test_a_range_wider_than_float32_is_refused():
     tile = FloatingPointTile(OUT, IN, rng=0)
     with unchanged(tile), pytest.raises(ValueError, match="high - low must be finite"):
         tile.tile.set_weights_uniform_random(-3e38, 3e38)
+
+
+# ---- errors that the caller makes of NumPy's warnings --------------------------------
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_overflow_that_the_caller_makes_an_error(kind, training):
+    tile = made(kind).train(training)
+    tile.set_mapping_scales(3e38)
+    x, d = 4.0 * vectors(tile, "x", 6), 4.0 * vectors(tile, "d", 6)
+    for call in (lambda: tile.forward(x), lambda: tile.backward(d)):
+        with unchanged(tile), np.errstate(over="raise"):
+            with pytest.raises(FloatingPointError):
+                call()

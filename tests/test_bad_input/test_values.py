@@ -384,14 +384,6 @@ def test_tiny_inputs_count_as_zero(kind):
         assert np.isfinite(y).all()
 
 
-def test_what_is_below_a_mask_is_not_seen_as_masked():
-    # NumPy hands over the data of a masked array, and so it is taken.
-    tile, twin = made("ideal"), made("ideal")
-    values = np.array([0.5, -0.25, 1.0, 0.75, -1.0])
-    masked = np.ma.masked_array(values, mask=[0, 1, 0, 0, 1])
-    np.testing.assert_array_equal(tile.forward(masked), twin.forward(values))
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [1e-45, 1e-38, 0.0, 1e30, 3e38])
 def test_weights_of_any_size_can_be_written(kind, size):

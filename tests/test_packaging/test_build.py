@@ -123,6 +123,7 @@ def test_sdist_holds_all_sources(distributions: tuple[Path, Path]) -> None:
         if path.suffix in (*SOURCES, ".py", ".pyi", ".pxd")
     }
     assert sources - names == set()
+    assert not [name for name in names if name.startswith("build/")]
     assert not [name for name in names if name.endswith((".so", ".o", ".pyc"))]
 
 
@@ -206,8 +207,9 @@ def built_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree
 
 
-def build_in_place(tree: Path) -> None:
-    run(sys.executable, "setup.py", "build_ext", "--inplace", folder=tree)
+def build_in_place(tree: Path, **variables: str) -> None:
+    command = (sys.executable, "setup.py", "build_ext", "--inplace")
+    run(*command, folder=tree, **variables)
 
 
 def run_code(code: str, tree: Path) -> str:
@@ -224,6 +226,26 @@ def test_an_edited_header_is_compiled_again(built_tree: Path) -> None:
     header.write_text(edited)
     build_in_place(built_tree)
     assert run_code(ONE_STEP, built_tree) == "0.25\n"
+
+
+def test_other_settings_compile_everything_again(built_tree: Path) -> None:
+    def built() -> dict[str, int]:
+        kinds = ("*.so", "*.o", "*.a")
+        paths = [path for kind in kinds for path in built_tree.rglob(kind)]
+        return {str(path): path.stat().st_mtime_ns for path in paths}
+
+    before = built()
+    assert len(before) > 8
+    build_in_place(built_tree)
+    assert built() == before, "nothing is compiled without need"
+    build_in_place(built_tree, RPUPY_CFLAGS="-O0 -DRPUPY_IS_TESTED")
+    after = built()
+    assert after.keys() == before.keys()
+    assert [path for path in after if after[path] == before[path]] == []
+    openmp = "from rpupy.rpu_base import _cpu; print(_cpu.openmp_enabled())"
+    assert run_code(openmp, built_tree) == "True\n"
+    build_in_place(built_tree, RPUPY_OPENMP="0")
+    assert run_code(openmp, built_tree) == "False\n"
 
 
 def test_the_guide_to_a_new_device_is_right(built_tree: Path) -> None:
