@@ -17,17 +17,14 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Crossbar", "Ends", "NodalSolution", "effective_weights"]
+__all__ = ["Crossbar", "NodalSolution", "effective_weights"]
 
 Matrix = NDArray[np.float64]
-
-#: Which ends of a kind of wire are connected: the near one, or both.
-Ends = Literal["one", "both"]
 
 
 @dataclass(frozen=True)
@@ -66,10 +63,10 @@ class Crossbar:
         at least 0.
     r_word_line, r_bit_line : float
         Resistance of a segment of either kind of wire, in ohms; 0 is an ideal wire.
-    drive : {"one", "both"}
+    drive_both_ends : bool
         Whether word lines are driven at both of their ends, with the same voltage.
-    sense : {"one", "both"}
-        Whether bit lines are grounded at both of their ends.
+    sense_both_ends : bool
+        Whether bit lines are grounded, and their currents measured, at both of their ends.
 
     Raises
     ------
@@ -105,17 +102,17 @@ class Crossbar:
         conductances: ArrayLike,
         r_word_line: float = 0.0,
         r_bit_line: float = 0.0,
-        drive: Ends = "one",
-        sense: Ends = "one",
+        drive_both_ends: bool = False,
+        sense_both_ends: bool = False,
     ) -> None:
         self.conductances = _conductances(conductances)
         self.r_word_line = _resistance(r_word_line, "r_word_line")
         self.r_bit_line = _resistance(r_bit_line, "r_bit_line")
-        self.drive: Ends = _ends(drive, "drive")
-        self.sense: Ends = _ends(sense, "sense")
+        self.drive_both_ends = _flag(drive_both_ends, "drive_both_ends")
+        self.sense_both_ends = _flag(sense_both_ends, "sense_both_ends")
         out_size, in_size = self.conductances.shape
-        words = _Wires(self.r_word_line, first=True, last=drive == "both")
-        bits = _Wires(self.r_bit_line, first=sense == "both", last=True)
+        words = _Wires(self.r_word_line, first=True, last=self.drive_both_ends)
+        bits = _Wires(self.r_bit_line, first=self.sense_both_ends, last=True)
         # Wires of one kind are eliminated first. The other kind sets the size of the blocks, so
         # it is the one with fewer wires; ideal wires, whose voltages are known, need no blocks.
         self._words_first = bits.ideal or (not words.ideal and out_size <= in_size)
@@ -255,7 +252,7 @@ def effective_weights(
     w_max : float
         Above 0.
     **wiring
-        `r_word_line`, `r_bit_line`, `drive` and `sense` of `Crossbar`.
+        `r_word_line`, `r_bit_line`, `drive_both_ends` and `sense_both_ends` of `Crossbar`.
 
     Returns
     -------
@@ -505,7 +502,7 @@ def _positive(value: Any, name: str) -> float:
     return number
 
 
-def _ends(value: Any, name: str) -> Any:
-    if value not in get_args(Ends):
-        raise ValueError(f"{name} must be one of {get_args(Ends)}, got {value!r}")
-    return value
+def _flag(value: Any, name: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)

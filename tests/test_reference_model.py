@@ -106,7 +106,10 @@ def assert_same_hidden(tile, model):
             allowed = np.abs(plane) + 3 * unit / nearest
             allowed *= TOLERANCE * (1 + range_ / nearest)
             assert (np.abs(found[name] - plane) <= allowed).all(), name
-        elif name in ("reference", "reset_bias") and model.hidden.get("gamma_up") is not None:
+        elif (
+            name in ("reference", "reset_bias")
+            and model.hidden.get("gamma_up") is not None
+        ):
             # A root is found where rounding first hides the sign of what vanishes there.
             assert_close(found[name], plane, 1e-5)
         elif name.startswith("dwmin"):
@@ -135,13 +138,13 @@ def adopt(model, tile):
 def assert_same_state(tile, model, tolerance=TOLERANCE):
     assert tile._counters == model.counters
     assert_close(tile.get_weights(), model.get_weights(), tolerance)
-    assert_close(tile._true_weights, model.true_weights, tolerance)
+    assert_close(tile._plane.true_weights, model.true_weights, tolerance)
     if model.pulsed:
         ordinals = tile._arrays["pulse_ordinals"]
         assert np.array_equal(ordinals, model.pulse_ordinals)
         lowest, _ = model.law.limits(tile._arrays)
         lowest = np.minimum(lowest, tile._arrays["min_bound"])
-        assert (tile._true_weights >= lowest).all()
+        assert (tile._plane.true_weights >= lowest).all()
 
 
 def compare(tile, model, operation, *arguments, tolerance=TOLERANCE):
@@ -258,7 +261,9 @@ def pulsed_devices(draw, kinds=KINDS):
         # Roots have no bounded slope: test_power_steps_of_all_exponents has them.
         fields["pow_gamma"] = draw(some([1.0, 2.0, 3.5]))
         fields["pow_gamma_dtod"] = draw(some([0.0, 0.05]))
-        fields["pow_up_down"] = draw(some([0.0, -0.3])) if fields["pow_gamma"] > 1 else 0
+        fields["pow_up_down"] = (
+            draw(some([0.0, -0.3])) if fields["pow_gamma"] > 1 else 0
+        )
         fields["pow_up_down_dtod"] = draw(some([0.0, 0.05]))
     if kind is SoftBoundsReferenceDevice:
         fields["mult_noise"] = draw(st.booleans())
@@ -800,8 +805,8 @@ def test_weights_and_hidden_parameters_are_set_alike(write_noise, on_set):
         }
         compare(tile, model, "set_hidden_parameters", changed)
         assert_same_hidden(tile, model)
-        assert tile._granularity == pytest.approx(model.granularity, rel=1e-6)
-        assert tile._dw_min == pytest.approx(model.dw_min, rel=1e-6)
+        assert tile._plane.granularity == pytest.approx(model.granularity, rel=1e-6)
+        assert tile._plane.dw_min == pytest.approx(model.dw_min, rel=1e-6)
 
 
 # ---- known differences ---------------------------------------------------------------
@@ -818,7 +823,7 @@ def test_granularity_comes_back_with_the_hidden_parameters():
     scaled = {k: 3 * v if k.startswith("dwmin") else v for k, v in first.items()}
     for parameters in (scaled, first):
         compare(tile, model, "set_hidden_parameters", parameters)
-        assert tile._granularity == pytest.approx(model.granularity, rel=1e-6)
+        assert tile._plane.granularity == pytest.approx(model.granularity, rel=1e-6)
 
 
 @pytest.mark.parametrize("size", [1e-25, 1e25])

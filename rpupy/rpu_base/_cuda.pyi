@@ -129,6 +129,7 @@ class CudaBackend:
         cell: tuple[DeviceArray, ...],
         upkeep: tuple[_Plane, ...],
         threads: int,
+        plane: int = 0,
     ) -> None: ...
     def upkeep(
         self,
@@ -149,6 +150,7 @@ class CudaBackend:
         since: DeviceArray | None = None,
         previous: DeviceArray | None = None,
         threads: int = 1,
+        plane: int = 0,
     ) -> None: ...
     def gather_vectors(
         self,

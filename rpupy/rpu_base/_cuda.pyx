@@ -568,7 +568,7 @@ cdef class CudaBackend:
         return 0
 
     def populate(self, int number, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
-                 int threads):
+                 int threads, uint32_t plane=0):
         """Draw the planes of a pulsed device; an upkeep plane of size one gets one number."""
         cdef _core.PopulateArgs args
         cdef cu.Status status
@@ -577,6 +577,7 @@ cdef class CudaBackend:
         args.tile = self.view
         args.tile.key[0] = key[0]
         args.tile.key[1] = key[1]
+        args.tile.plane = plane
         args.pulsed = <const float*> cnp.PyArray_DATA(pulsed)
         args.own = <const float*> cnp.PyArray_DATA(own)
         for k in range(len(cell)):
@@ -590,7 +591,8 @@ cdef class CudaBackend:
 
     def upkeep(self, str operation, weights, low, high, *, values=(), numbers=(),
                uint64_t ordinal=0, int64_t first_column=0, int64_t columns=0, target=None,
-               drift=None, float now=0.0, start=None, since=None, previous=None, int threads=1):
+               drift=None, float now=0.0, start=None, since=None, previous=None, int threads=1,
+               uint32_t plane=0):
         """Run one maintenance operation over all crosspoints.
 
         `values` are its planes and `numbers` its scalars, in the order of UpkeepArgs in
@@ -618,6 +620,7 @@ cdef class CudaBackend:
         else:
             raise ValueError(f"operation must name an upkeep kernel, got {operation!r}")
         args.tile = self.view
+        args.tile.plane = plane
         args.weights = _floats(weights)
         args.low = _floats(low)
         args.high = _floats(high)

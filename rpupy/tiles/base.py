@@ -123,7 +123,7 @@ class Tile(Programming):
         self._spawned = 0
         self._probes = 0
         self._reference = None
-        core = registry.core_class(self.tile_kind, self.backend)
+        core = registry.core_class(self.tile_kind, self.backend, self.rpu_config.device)
         self.tile = core(self.out_size, self._x_size, self.rpu_config, self._seed)
         self._init_periphery()
 
@@ -805,7 +805,9 @@ class Tile(Programming):
             if not name.startswith(_CORE):
                 raise StateError(f"no array is called {name}")
             core_arrays[name[len(_CORE) :]] = array
-        core_class: Any = registry.core_class(self.tile_kind, self.backend)
+        core_class: Any = registry.core_class(
+            self.tile_kind, self.backend, self.rpu_config.device
+        )
         self.tile = core_class.from_state(
             self.out_size,
             self._x_size,
