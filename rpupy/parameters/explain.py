@@ -205,7 +205,8 @@ def _reference(config: Parameters) -> Reference:
             continue
         value = use.value
         if use.field.metadata.get("kind") == "derived":
-            value = getattr(use.part.resolved(), name)
+            device: Any = use.part
+            value = getattr(device.resolved(), name)
         elif not use.acts:
             continue
         found[name] = max(abs(value), found.get(name, 0.0))
