@@ -7,6 +7,7 @@ those of the tile, under names that end in the suffix of the plane, and so do it
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ class DevicePlane:
         suffix: str = "",
         weights: str = "weights",
     ) -> None:
-        self._tile = tile
+        self.belong_to(tile)
         self.device = device = device.resolved()
         self.number = number
         self.suffix = suffix
@@ -89,6 +90,12 @@ class DevicePlane:
 
     def _bind(self) -> _common.Binding:
         return _common.bind_device(type(self.device))
+
+    def belong_to(self, tile: CoreTile) -> None:
+        """Take arrays, counters and kernels from this tile from now on."""
+        # A reference that counts would be a circle, and device memory be given back
+        # whenever the garbage collector comes by.
+        self._tile: CoreTile = weakref.proxy(tile)
 
     # ---- arrays and counters ---------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Tables of effects, and configurations without some of them."""
 
 import re
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -64,6 +65,16 @@ def test_declarations_name_fields_that_exist(cls: type) -> None:
             assert set(facts.needs) <= names, (cls.__name__, field.name)
             if isinstance(getattr(facts, "of", None), str):
                 assert facts.of in names, (cls.__name__, field.name)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "effects.md"
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="the source tree is not here")
+def test_the_page_lists_the_groups() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `([\w ]+)` \| (.+) \|$", text, re.M)) == GROUPS
+    assert all(f"`{alias}` stands for" in text for alias in ALIASES)
 
 
 def test_a_group_that_is_not_known_is_refused() -> None:
