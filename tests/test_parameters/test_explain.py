@@ -190,13 +190,27 @@ def test_unused_settings_say_why() -> None:
         "forward.out_sto_round": "out_bound is -1",
         "backward.max_bm_factor": "it does nothing in backward",
         "forward.w_noise": "w_noise_type is NONE",
-        "update.sto_round": "res is 0",
+        "update.sto_round": "res is 0 and x_res_implicit is 0 and d_res_implicit is 0",
         "device.reverse_offset": "reverse_up is False and reverse_down is False",
         "device.drift.t_0": "nu is 0",
     }
     found = {u.field: u.reason for u in config.explain().unused}
     assert found == expected
     assert "forward.out_res = 0.01: out_bound is -1" in str(config.explain())
+
+
+def test_each_pulse_type_has_its_resolutions() -> None:
+    config = SingleRPUConfig()
+    config.update.res = config.update.x_res_implicit = 0.1
+    config.update.sto_round = True
+    assert reason(config, "update.res") == ""
+    assert (
+        reason(config, "update.x_res_implicit") == "pulse_type is STOCHASTIC_COMPRESSED"
+    )
+    config.update.pulse_type = PulseType.DETERMINISTIC_IMPLICIT
+    assert reason(config, "update.res") == "pulse_type is DETERMINISTIC_IMPLICIT"
+    assert reason(config, "update.x_res_implicit") == ""
+    assert reason(config, "update.sto_round") == ""
 
 
 def test_perfect_products_use_nothing_else() -> None:
