@@ -31,6 +31,19 @@ struct PopulateArgs {
   int64_t upkeep_stride[kUpkeepPlanes];
 };
 
+// The crosspoints that an update touches; `rows` or `columns` 0: all of them.
+struct Window {
+  int64_t first_row, rows;
+  int64_t first_column, columns;
+};
+
+// Which pulses reach a plane, and in which direction they move it.
+enum PulseRoute : int32_t {
+  kBothDirections = 0,
+  kUpOnly = 1,        // pulses down pass by
+  kDownTurnedUp = 2,  // pulses up pass by, those down move the plane up
+};
+
 struct UpdateArgs {
   TileView tile;
   const float* x;  // [batch, in_size]
@@ -45,12 +58,19 @@ struct UpdateArgs {
   float dw_min_std;
   float granularity;
   uint32_t* pulse_ordinals;
+  int64_t* pulse_counters;  // [2, out_size, in_size]: pulses down, pulses up; null for none
   const float* update;
   const float* own;
   float* cell[kMaxCellPlanes];
   // Bounds to clip to after each vector of an exact update; null for none.
   const float* low;
   const float* high;
+  // What the planes of a compound need beyond that; all zero for a single device.
+  const float* rates;    // learning rate of each vector in place of `lr`, whose sign holds; null: `lr` for all
+  uint32_t train_plane;  // plane in the counters of the trains
+  int32_t write_train;   // trains of a write, in streams of their own
+  int32_t route;         // PulseRoute
+  Window window;
 };
 
 struct ProductArgs {
@@ -115,6 +135,10 @@ struct KernelTable {
   void (*draw_words)(const uint32_t* counters, const uint32_t* key, uint32_t* words, int64_t n);
   void (*words_to_normals)(const uint32_t* words, float* z, int64_t blocks);
   void (*evaluate)(int32_t function, const float* a, const float* b, float* y, int64_t n);
+  // For devices whose law is in Python. Scratch of count_pulses: update_pulsed_scratch.
+  void (*count_pulses)(const UpdateArgs&, int32_t* counts, void* scratch);
+  void (*pulse_normals)(const TileView&, const uint32_t* crosspoints, const uint32_t* ordinals, float* z, int64_t n);
+  void (*show_pulses)(const UpdateArgs&, const uint32_t* crosspoints, int64_t n);
 };
 
 struct DeviceInfo {

@@ -39,6 +39,8 @@ enum Stream : uint32_t {
   kStreamSelect = 18,
   kStreamQuantiseX = 19,
   kStreamQuantiseD = 20,
+  kStreamWriteRoundX = 21,
+  kStreamWriteRoundD = 22,
   kStreamProduct = 32,
 };
 

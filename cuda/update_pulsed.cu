@@ -18,7 +18,9 @@ constexpr int kSlice = 128;  // words of each line that are staged at a time
 
 int64_t longest_train(const UpdateArgs& args) {
   const DefaultFloatingPoint environment;
-  return longest_train(*reinterpret_cast<const UpdateParams*>(args.update), magnitude(args.lr), args.granularity);
+  // Rates of single vectors are on the device: there, only the limit of all trains is known here.
+  const float lr = args.rates == nullptr ? magnitude(args.lr) : 3.0e38f;
+  return longest_train(*reinterpret_cast<const UpdateParams*>(args.update), lr, args.granularity);
 }
 
 // The mini-batch as words: vector after vector, each with room for the longest train that its parameters allow.
@@ -51,6 +53,7 @@ size_t update_pulsed_scratch(const UpdateArgs& args) {
 struct ScalesJob {
   UpdateParams params;
   float lr, granularity;
+  const float* rates;
   const float* x;
   const float* d;
   int64_t batch, in_size, out_size;
@@ -75,7 +78,10 @@ scales_kernel(ScalesJob job) {
     largest_magnitude(job.x + b * job.in_size, job.in_size, x_max);
     largest_magnitude(job.d + b * job.out_size, job.out_size, d_max);
     phase([&] {
-      if (threadIdx.x == 0) job.scales[b] = train_scales(job.params, job.lr, job.granularity, x_max[0], d_max[0]);
+      if (threadIdx.x == 0) {
+        const float lr = job.rates == nullptr ? job.lr : magnitude(job.rates[b]);
+        job.scales[b] = train_scales(job.params, lr, job.granularity, x_max[0], d_max[0]);
+      }
     });
   }
 }
@@ -119,15 +125,27 @@ struct PulseJob {
   RoundKeys keys;
   float dw_min_std, write_noise;
   uint32_t plane;
+  int32_t route;
+  Region region;
   int64_t out_size, in_size, words;
   const uint32_t* x_words;  // [words, in_size]
   const uint32_t* d_words;  // [words, out_size]
+  TrainKind kind;
+  const TrainScales* scales;  // of the first vector of these words
+  int64_t per_vector;
   float* weights;
   float* apparent;
   uint32_t* pulse_ordinals;
+  int64_t* pulse_counters;
   const float* cell[kMaxCellPlanes];
 
   RPUPY_BLOCK PulseRule<Device> rule() const { return {params, keys, dw_min_std, plane}; }
+
+  // The slots of word `k` of the launch, which is `d_word` in some row.
+  RPUPY_BLOCK Slots slots(uint32_t d_word, int64_t k) const {
+    if (kind == kRandomTrains) return slots_of(kind, d_word, 0, 0);
+    return slots_of(kind, d_word, scales[k / per_vector].length, static_cast<int32_t>(k % per_vector));
+  }
 };
 
 // What a thread keeps of its crosspoint.
@@ -141,7 +159,8 @@ struct Crosspoint {
   float w;
   Queues<float> queue;
   uint32_t before;  // pulse ordinal at the start
-  uint32_t reach;   // no queue of the row is filled beyond this
+  uint32_t up;      // pulses that went up
+  int32_t reach;    // no queue of the row is filled beyond this
 
   RPUPY_BLOCK void load(const PulseJob<Device>& job, int64_t at) {
     float* fields = reinterpret_cast<float*>(&cell);
@@ -150,6 +169,7 @@ struct Crosspoint {
     w = job.weights[at];
     before = job.pulse_ordinals[at];
     queue = {before, 0u, before & 3u};
+    up = 0;
     reach = 3;
   }
 
@@ -158,14 +178,23 @@ struct Crosspoint {
     while (queue.full()) rule.template apply<float>(true, crosspoint, queue, w, cell);
   }
 
-  RPUPY_BLOCK void take(const PulseRule<Device>& rule, uint32_t crosspoint, uint32_t x_word, uint32_t d_word) {
-    for_slot_groups(d_word, [&](uint32_t slots, uint32_t most) {
-      if (reach + most > 32) {
+  RPUPY_BLOCK void take(const PulseRule<Device>& rule, int32_t route, bool random, uint32_t crosspoint, uint32_t x_word,
+                        Slots slots) {
+    if (route != kBothDirections) {
+      const bool up = ((x_word ^ slots.d) & kSignBit) != 0;
+      if (up != (route == kUpOnly)) return;
+      if (!up) slots.d ^= kSignBit;
+    }
+    for_halves(slots, [&](const Slots& half) {
+      if (reach + half.most > 32) {
         drain(rule, crosspoint);
         reach = 3;
       }
-      reach += most;
-      queue.enqueue(x_word, d_word, slots);
+      reach += half.most;
+      const uint32_t pulses = random ? pulses_of<float, true>(x_word, half) : pulses_of<float, false>(x_word, half);
+      const uint32_t sign = x_word ^ half.d;
+      queue.enqueue(pulses, sign);
+      if (sign & kSignBit) up += pulses;
     });
   }
 
@@ -177,6 +206,10 @@ struct Crosspoint {
     if (queue.ordinal == before) return;
     job.weights[at] = w;
     job.pulse_ordinals[at] = queue.ordinal;
+    if (job.pulse_counters != nullptr) {
+      job.pulse_counters[at] += queue.ordinal - before - up;
+      job.pulse_counters[job.out_size * job.in_size + at] += up;
+    }
     if (job.apparent != nullptr) {
       job.apparent[at] = apparent_after_pulses(w, job.write_noise, crosspoint, queue.ordinal, job.plane, job.keys);
     }
@@ -189,16 +222,17 @@ pulse_kernel(PulseJob<Device> job) {
   RPUPY_SHARED(uint32_t, x_words, kSlice* kTileColumns);
   RPUPY_SHARED(uint32_t, d_words, kSlice* kTileRows);
   PerThread<Crosspoint<Device>> crosspoints;
-  const int64_t column_tiles = (job.in_size + kTileColumns - 1) / kTileColumns;
-  const int64_t row_tiles = (job.out_size + kTileRows - 1) / kTileRows;
+  const Region& region = job.region;
+  const int64_t column_tiles = (region.columns() + kTileColumns - 1) / kTileColumns;
+  const int64_t row_tiles = (region.rows() + kTileRows - 1) / kTileRows;
   for (int64_t tile = blockIdx.x; tile < row_tiles * column_tiles; tile += gridDim.x) {
-    const int64_t first_row = tile / column_tiles * kTileRows;
-    const int64_t first_column = tile % column_tiles * kTileColumns;
+    const int64_t first_row = region.row + tile / column_tiles * kTileRows;
+    const int64_t first_column = region.column + tile % column_tiles * kTileColumns;
     // Calls each(crosspoint, row of the tile, column of the tile) in the threads that have one.
     const auto for_crosspoint = [&](const auto& each) {
       const int row = static_cast<int>(threadIdx.x) / kTileColumns;
       const int column = static_cast<int>(threadIdx.x) % kTileColumns;
-      if (first_row + row < job.out_size && first_column + column < job.in_size) {
+      if (first_row + row < region.last_row && first_column + column < region.last_column) {
         each((first_row + row) * job.in_size + first_column + column, row, column);
       }
     };
@@ -208,19 +242,19 @@ pulse_kernel(PulseJob<Device> job) {
       phase([&] {
         for_block(part * kTileColumns, [&](int64_t n) {
           const int64_t column = first_column + n % kTileColumns;
-          if (column < job.in_size) x_words[n] = job.x_words[(from + n / kTileColumns) * job.in_size + column];
+          if (column < region.last_column) x_words[n] = job.x_words[(from + n / kTileColumns) * job.in_size + column];
         });
         for_block(part * kTileRows, [&](int64_t n) {
           const int64_t row = first_row + n % kTileRows;
-          if (row < job.out_size) d_words[n] = job.d_words[(from + n / kTileRows) * job.out_size + row];
+          if (row < region.last_row) d_words[n] = job.d_words[(from + n / kTileRows) * job.out_size + row];
         });
       });
       phase([&] {
         for_crosspoint([&](int64_t at, int row, int column) {
           Crosspoint<Device>& mine = crosspoints.mine();
           for (int k = 0; k < part; ++k) {
-            mine.take(job.rule(), static_cast<uint32_t>(at), x_words[k * kTileColumns + column],
-                      d_words[k * kTileRows + row]);
+            mine.take(job.rule(), job.route, job.kind == kRandomTrains, static_cast<uint32_t>(at),
+                      x_words[k * kTileColumns + column], job.slots(d_words[k * kTileRows + row], from + k));
           }
         });
       });
@@ -235,7 +269,7 @@ static Status make_words(const Place& place, const UpdateArgs& args, const WordL
                          const TrainScales* scales, int64_t first, int64_t words, bool x_side, uint32_t* out) {
   const UpdateParams& params = *reinterpret_cast<const UpdateParams*>(args.update);
   const int64_t lines = x_side ? layout.in_size : layout.out_size;
-  const WordsJob job = {train_side(params, x_side, args.tile.plane),
+  const WordsJob job = {train_side(params, x_side, args.train_plane, args.write_train != 0),
                         x_side,
                         !x_side && args.lr < 0.0f ? kSignBit : 0u,
                         x_side ? args.x : args.d,
@@ -255,13 +289,14 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
   const OnDevice current(place.device);
   RPUPY_TRY(current.status());
   const WordLayout layout(args);
+  const Region region = region_of(args.window, args.tile);
   const UpdateParams& params = *reinterpret_cast<const UpdateParams*>(args.update);
   TrainScales* scales = static_cast<TrainScales*>(scratch);
   uint32_t* x_words = reinterpret_cast<uint32_t*>(static_cast<char*>(scratch) + layout.scale_bytes(args.batch));
   uint32_t* d_words = x_words + layout.words() * layout.in_size;
 
-  const ScalesJob scales_job = {params,     magnitude(args.lr), args.granularity, args.x, args.d,
-                                args.batch, layout.in_size,     layout.out_size,  scales};
+  const ScalesJob scales_job = {params, magnitude(args.lr), args.granularity, args.rates,      args.x,
+                                args.d, args.batch,         layout.in_size,   layout.out_size, scales};
   RPUPY_TRY(RPUPY_LAUNCH(scales_kernel, blocks_for(args.batch), kBlockThreads, place, scales_job));
 
   PulseJob<Device> pulse_job = {*reinterpret_cast<const typename Device::Params*>(args.own),
@@ -269,18 +304,24 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
                                 args.dw_min_std,
                                 args.write_noise,
                                 args.tile.plane,
+                                args.route,
+                                region,
                                 layout.out_size,
                                 layout.in_size,
                                 0,
                                 x_words,
                                 d_words,
+                                params.kind(),
+                                scales,
+                                layout.per_vector,
                                 args.weights,
                                 args.apparent,
                                 args.pulse_ordinals,
+                                args.pulse_counters,
                                 {}};
   for (int plane = 0; plane < kMaxCellPlanes; ++plane) pulse_job.cell[plane] = args.cell[plane];
   const int64_t tiles =
-      (layout.out_size + kTileRows - 1) / kTileRows * ((layout.in_size + kTileColumns - 1) / kTileColumns);
+      (region.rows() + kTileRows - 1) / kTileRows * ((region.columns() + kTileColumns - 1) / kTileColumns);
 
   for (int64_t first = 0; first < args.batch; first += layout.vectors) {
     const int64_t vectors = args.batch - first < layout.vectors ? args.batch - first : layout.vectors;
@@ -288,6 +329,7 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
     RPUPY_TRY(make_words(place, args, layout, scales, first, words, true, x_words));
     RPUPY_TRY(make_words(place, args, layout, scales, first, words, false, d_words));
     pulse_job.words = words;
+    pulse_job.scales = scales + first;
     RPUPY_TRY(RPUPY_LAUNCH(pulse_kernel<Device>, blocks_for(tiles), kTileRows * kTileColumns, place, pulse_job));
   }
   return {};

@@ -722,7 +722,7 @@ def _inverse(information: Array, damping: float = 0.0) -> Array:
     if information.size == 0:
         return information
     diagonal = np.maximum(np.diag(information), 1e-12)
-    inverse: Array = np.linalg.inv(information + np.diag((damping + 1e-9) * diagonal))
+    inverse: Any = np.linalg.inv(information + np.diag((damping + 1e-9) * diagonal))
     return inverse
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any, TypeVar
 
-from rpupy.configs.devices import Device
+from rpupy.configs import devices
+from rpupy.configs.devices import Device, NumpyDevice
 from rpupy.errors import BackendUnavailableError, ConfigError
 from rpupy.parameters.base import RPUConfigBase, register_config_class
 from rpupy.rpu_base import cuda
@@ -18,6 +19,7 @@ __all__ = [
     "available_backends",
     "core_class",
     "counterpart",
+    "device_classes",
     "kernel_name",
     "register_device",
     "tile_class",
@@ -48,6 +50,9 @@ _CORES = {
     ("analog", "cuda_host"): "rpupy.rpu_base.device:CudaHostTile",
     ("floating_point", "cuda_host"): "rpupy.rpu_base.device:CudaHostTile",
 }
+
+#: What owns the arrays where the device is a NumPy function.
+_NUMPY_CORE = "rpupy.rpu_base.numpy_device:NumpyDeviceTile"
 
 _BACKENDS = ("cpu", "cuda")
 #: The CUDA kernels compiled for the host: for tests, and in no list that users see.
@@ -92,7 +97,7 @@ def tile_class(config: RPUConfigBase) -> type[Any]:
     return _imported(_TILES[kind])
 
 
-def core_class(kind: str, backend: str) -> type[Any]:
+def core_class(kind: str, backend: str, device: Any = None) -> type[Any]:
     """Find the class that owns the arrays of a tile.
 
     Parameters
@@ -102,6 +107,8 @@ def core_class(kind: str, backend: str) -> type[Any]:
     backend : str
         ``"cpu"``, ``"cuda"``, or ``"cuda_host"``: the CUDA kernels compiled for the
         host, for tests.
+    device : Device, optional
+        Device of the configuration; a `NumpyDevice` has a class of its own.
 
     Returns
     -------
@@ -110,6 +117,8 @@ def core_class(kind: str, backend: str) -> type[Any]:
 
     Raises
     ------
+    NotImplementedError
+        If the device is a `NumpyDevice` and the backend not ``"cpu"``.
     ValueError
         If there is no such kind or backend.
     BackendUnavailableError
@@ -118,6 +127,13 @@ def core_class(kind: str, backend: str) -> type[Any]:
     _check_backend(kind, backend)
     if (kind, backend) not in _CORES:
         raise BackendUnavailableError(f"there are no {kind} tiles for {backend}")
+    if isinstance(device, NumpyDevice):
+        if backend != "cpu":
+            raise NotImplementedError(
+                f"{type(device).__name__} is a NumpyDevice and runs on CPU tiles only,"
+                f" not on {backend}; write it in C++ for that (docs/add_a_device.md)"
+            )
+        return _imported(_NUMPY_CORE)
     return _imported(_CORES[kind, backend])
 
 
@@ -200,6 +216,19 @@ def kernel_name(device: Any) -> str:
             f"{cls.__name__}.kernel must be the name of a kernel, got {name!r}"
         )
     return name
+
+
+def device_classes() -> tuple[type[Device], ...]:
+    """List the device configurations of rpupy that have a kernel.
+
+    Returns
+    -------
+    tuple of type
+        Every class that `rpupy.configs.devices` exports, but for those that are only a
+        base of others, in alphabetic order.
+    """
+    exported = (getattr(devices, name) for name in sorted(devices.__all__))
+    return tuple(cls for cls in exported if issubclass(cls, Device) and cls.kernel)
 
 
 def register_device(config_class: D) -> D:

@@ -55,9 +55,9 @@ class IOManagedRPUConfig(MappableRPU):
         Pulses of the update.
     """
 
-    forward: IOParameters = part(IOParameters)
-    backward: IOParameters = part(IOParameters)
-    update: UpdateParameters = part(UpdateParameters)
+    forward: IOParameters = part(IOParameters, acts_on="forward")
+    backward: IOParameters = part(IOParameters, acts_on="backward")
+    update: UpdateParameters = part(UpdateParameters, acts_on="update")
 
 
 @define

@@ -10,8 +10,10 @@ A negative spread means the same as a positive one.
 from __future__ import annotations
 
 import decimal
+import inspect
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
@@ -28,8 +30,15 @@ from rpupy.parameters.base import (
     reals,
 )
 from rpupy.parameters.drift import DriftParameter, SimpleDriftParameter
+from rpupy.parameters.effects import KEPT, Effect, Reference, Setting
 from rpupy.parameters.enums import PmaxMapping
 from rpupy.parameters.fields import FLOAT32_MAX, FLOAT32_TINY
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
 
 __all__ = [
     "ConstantStepDevice",
@@ -38,6 +47,7 @@ __all__ = [
     "FloatingPointDevice",
     "IdealDevice",
     "LinearStepDevice",
+    "NumpyDevice",
     "PiecewiseStepDevice",
     "PowStepDevice",
     "PowStepReferenceDevice",
@@ -57,6 +67,90 @@ _EXACT = decimal.Context(prec=60, traps=[])
 def _exp(power: float) -> decimal.Decimal:
     """Give e**power, with the power limited so that a float can hold it."""
     return _EXACT.exp(decimal.Decimal(min(max(power, -700.0), 700.0)))
+
+
+def _decay_rate(device: Any, reference: Reference) -> float:
+    """Loss of the largest weight in a decay call."""
+    return reference.weight / max(device.lifetime, 1.0)
+
+
+_DECAY = Effect("decay", size=_decay_rate, positive=True, acts_on="decay")
+_WEIGHT_BOUND = Effect("weight bounds", off=KEPT, acts_on="all writes")
+
+#: Mean bound, in weight units, that stands for none.
+UNBOUNDED = 1e6
+
+
+def _hard_bound(off: float) -> Effect:
+    return Effect("weight bounds", off=off, acts_on="all writes")
+
+
+_STEP = Effect(
+    "steps",
+    off=KEPT,
+    acts_on="update",
+    note=lambda device: inspect.cleandoc(type(device).__doc__ or "").split("\n")[0],
+)
+_SLOPE = Effect(
+    "nonlinearity",
+    of="dw_min",
+    acts_on="update",
+    note="change of the step at the bound",
+)
+_SLOPE_DTOD = Effect("dtod", also=("nonlinearity",), of="dw_min", acts_on="update")
+_CURVE = Effect(
+    "steps",
+    off=KEPT,
+    size=lambda device, reference: device.resolved().dw_min,
+    acts_on="update",
+    note=_STEP.note,
+)
+_EXPONENTIAL = Effect(
+    "nonlinearity",
+    of="dw_min",
+    acts_on="update",
+    note="size of the exponential part of the step",
+)
+_POWER = Effect(
+    "nonlinearity",
+    size=lambda device, reference: device.dw_min,
+    acts_on="update",
+    note=_SLOPE.note,
+)
+_POWER_DTOD = Effect(
+    "dtod",
+    also=("nonlinearity",),
+    unit="of the exponent",
+    acts_on="update",
+    needs=("pow_gamma",),
+)
+_POWER_ASYMMETRY = Effect(
+    "asymmetry", unit="of the exponent", acts_on="update", needs=("pow_gamma",)
+)
+_POWER_ASYMMETRY_DTOD = Effect(
+    "dtod",
+    also=("asymmetry",),
+    unit="of the exponent",
+    acts_on="update",
+    needs=("pow_gamma",),
+)
+_REFERENCE = Effect("asymmetry", acts_on="update", note="shift of the steps")
+_REFERENCE_SPREAD = Effect("dtod", also=("asymmetry",), acts_on="update")
+
+
+def _nodes(name: str) -> Effect:
+    def largest_change(device: Any, _: Reference) -> float:
+        nodes = getattr(device, name)
+        middle = nodes[len(nodes) // 2]
+        return device.dw_min * max(abs(node - middle) for node in nodes)
+
+    return Effect(
+        "nonlinearity",
+        off=KEPT,
+        size=largest_change,
+        acts_on="update",
+        note="largest change of the step from its middle node",
+    )
 
 
 class Device(Parameters):
@@ -118,8 +212,10 @@ class FloatingPointDevice(Device):
 
     kernel: ClassVar[str] = "floating_point"
 
-    diffusion: float = real(0.0)
-    lifetime: float = real(0.0)
+    diffusion: float = real(
+        0.0, effect=Effect("diffusion", positive=True, acts_on="diffusion")
+    )
+    lifetime: float = real(0.0, effect=_DECAY)
     drift: SimpleDriftParameter = part(SimpleDriftParameter)
 
     def validate(self) -> None:
@@ -167,10 +263,12 @@ class IdealDevice(Device):
 
     kernel: ClassVar[str] = "ideal"
 
-    construction_seed: int = integer(0, low=0, high=math.inf)
-    diffusion: float = real(0.0)
-    lifetime: float = real(0.0)
-    reset_std: float = real(0.01)
+    construction_seed: int = integer(0, low=0, high=math.inf, effect=Setting())
+    diffusion: float = real(
+        0.0, effect=Effect("diffusion", positive=True, acts_on="diffusion")
+    )
+    lifetime: float = real(0.0, effect=_DECAY)
+    reset_std: float = real(0.01, effect=Effect("ctoc", positive=True, acts_on="reset"))
 
 
 @define
@@ -251,30 +349,54 @@ class PulsedDevice(Device):
     default spreads are those of that paper.
     """
 
-    construction_seed: int = integer(0, low=0, high=math.inf)
-    corrupt_devices_prob: float = real(0.0, low=0, high=1)
-    corrupt_devices_range: float = real(0.1)
-    diffusion: float = real(0.0)
-    diffusion_dtod: float = real(0.0)
+    construction_seed: int = integer(0, low=0, high=math.inf, effect=Setting())
+    corrupt_devices_prob: float = real(
+        0.0,
+        low=0,
+        high=1,
+        effect=Effect("corrupt devices", unit="of the devices", acts_on="all writes"),
+    )
+    corrupt_devices_range: float = real(
+        0.1, effect=Setting(needs=("corrupt_devices_prob",))
+    )
+    diffusion: float = real(
+        0.0, effect=Effect("diffusion", positive=True, acts_on="diffusion")
+    )
+    diffusion_dtod: float = real(
+        0.0,
+        effect=Effect(
+            "dtod", of="diffusion", acts_on="diffusion", needs=("diffusion",)
+        ),
+    )
     drift: DriftParameter = part(DriftParameter, hide_default=True)
-    dw_min: float = real(0.001, above=0)
-    dw_min_dtod: float = real(0.3)
-    dw_min_dtod_log_normal: bool = flag(False)
-    dw_min_std: float = real(0.3)
+    dw_min: float = real(0.001, above=0, effect=_STEP)
+    dw_min_dtod: float = real(0.3, effect=Effect("dtod", of="dw_min", acts_on="update"))
+    dw_min_dtod_log_normal: bool = flag(False, effect=Setting(needs=("dw_min_dtod",)))
+    dw_min_std: float = real(0.3, effect=Effect("ctoc", of="dw_min", acts_on="update"))
     enforce_consistency: bool = flag(True)
-    lifetime: float = real(0.0)
-    lifetime_dtod: float = real(0.0)
+    lifetime: float = real(0.0, effect=_DECAY)
+    lifetime_dtod: float = real(
+        0.0, effect=Effect("dtod", of=_decay_rate, acts_on="decay", needs=("lifetime",))
+    )
     perfect_bias: bool = flag(False)
-    reset: float = real(0.0)
-    reset_dtod: float = real(0.0)
-    reset_std: float = real(0.01)
-    up_down: float = real(0.0)
-    up_down_dtod: float = real(0.01)
-    w_max: float = real(0.6)
-    w_max_dtod: float = real(0.3)
-    w_min: float = real(-0.6)
-    w_min_dtod: float = real(0.3)
-    count_pulses: bool = flag(False, pending=True)
+    reset: float = real(0.0, effect=Effect("reset", acts_on="reset, decay"))
+    reset_dtod: float = real(0.0, effect=Effect("dtod", acts_on="reset, decay"))
+    reset_std: float = real(0.01, effect=Effect("ctoc", positive=True, acts_on="reset"))
+    up_down: float = real(
+        0.0, effect=Effect("asymmetry", of="dw_min", acts_on="update")
+    )
+    up_down_dtod: float = real(
+        0.01, effect=Effect("dtod", also=("asymmetry",), of="dw_min", acts_on="update")
+    )
+    w_max: float = real(0.6, effect=_WEIGHT_BOUND)
+    w_max_dtod: float = real(
+        0.3, effect=Effect("dtod", of="w_max", acts_on="all writes")
+    )
+    w_min: float = real(-0.6, effect=_WEIGHT_BOUND)
+    w_min_dtod: float = real(
+        0.3, effect=Effect("dtod", of="w_min", acts_on="all writes")
+    )
+    count_pulses: bool = flag(False)
 
     def validate(self) -> None:
         """Check that the range of the weight contains 0, and that a pulse moves it.
@@ -326,6 +448,10 @@ class ConstantStepDevice(PulsedDevice):
 
     kernel: ClassVar[str] = "constant_step"
 
+    # Only here the steps refer to no bound, so that bounds can be taken away.
+    w_max: float = real(0.6, effect=_hard_bound(UNBOUNDED))
+    w_min: float = real(-0.6, effect=_hard_bound(-UNBOUNDED))
+
 
 @define
 class WriteNoiseDevice(PulsedDevice):
@@ -345,8 +471,13 @@ class WriteNoiseDevice(PulsedDevice):
 
     supports_write_noise: ClassVar[bool] = True
 
-    write_noise_std: float = real(0.0)
-    apply_write_noise_on_set: bool = flag(True)
+    write_noise_std: float = real(
+        0.0,
+        effect=Effect("write noise", of="dw_min", positive=True, acts_on="all writes"),
+    )
+    apply_write_noise_on_set: bool = flag(
+        True, effect=Setting(needs=("write_noise_std",))
+    )
 
 
 @define
@@ -369,7 +500,9 @@ class SlopedStepDevice(WriteNoiseDevice):
     mult_noise: bool = flag(True)
     reverse_up: bool = flag(False)
     reverse_down: bool = flag(False)
-    reverse_offset: float = real(0.01)
+    reverse_offset: float = real(
+        0.01, effect=Setting(needs=("reverse_up", "reverse_down"))
+    )
 
     def validate(self) -> None:
         """Check that reversed slopes come with multiplicative noise.
@@ -423,10 +556,10 @@ class LinearStepDevice(SlopedStepDevice):
 
     kernel: ClassVar[str] = "linear_step"
 
-    gamma_up: float = real(0.0)
-    gamma_down: float = real(0.0)
-    gamma_up_dtod: float = real(0.05)
-    gamma_down_dtod: float = real(0.05)
+    gamma_up: float = real(0.0, effect=_SLOPE)
+    gamma_down: float = real(0.0, effect=_SLOPE)
+    gamma_up_dtod: float = real(0.05, effect=_SLOPE_DTOD)
+    gamma_down_dtod: float = real(0.05, effect=_SLOPE_DTOD)
     allow_increasing: bool = flag(False)
     mean_bound_reference: bool = flag(True)
 
@@ -498,10 +631,10 @@ class SoftBoundsPmaxDevice(SoftBoundsDevice):
     up_down: float = derived()
     w_max: float = derived()
     w_min: float = derived()
-    p_max: int = integer(1000, low=1)
-    alpha: float = real(0.0005, above=0)
-    range_min: float = real(-1.0, high=0)
-    range_max: float = real(1.0)
+    p_max: int = integer(1000, low=1, effect=Setting())
+    alpha: float = real(0.0005, above=0, effect=_CURVE)
+    range_min: float = real(-1.0, high=0, effect=_WEIGHT_BOUND)
+    range_max: float = real(1.0, effect=_WEIGHT_BOUND)
     mapping: PmaxMapping = choice(PmaxMapping.REFERENCE)
 
     def resolved(self) -> SoftBoundsDevice:
@@ -588,10 +721,10 @@ class SoftBoundsReferenceDevice(WriteNoiseDevice):
     kernel: ClassVar[str] = "soft_bounds_reference"
 
     mult_noise: bool = flag(False)
-    slope_up_dtod: float = real(0.0)
-    slope_down_dtod: float = real(0.0)
-    reference_mean: float = real(0.0)
-    reference_std: float = real(0.0)
+    slope_up_dtod: float = real(0.0, effect=_SLOPE_DTOD)
+    slope_down_dtod: float = real(0.0, effect=_SLOPE_DTOD)
+    reference_mean: float = real(0.0, effect=_REFERENCE)
+    reference_std: float = real(0.0, effect=_REFERENCE_SPREAD)
     subtract_symmetry_point: bool = flag(False)
 
 
@@ -636,14 +769,31 @@ class ExpStepDevice(WriteNoiseDevice):
 
     kernel: ClassVar[str] = "exp_step"
 
-    A_up: float = real(0.00081)
-    A_down: float = real(0.36833)
-    gamma_up: float = real(12.44625)
-    gamma_down: float = real(12.78785)
-    a: float = real(0.244)
-    b: float = real(0.2425)
-    dw_min_std_add: float = real(0.0)
-    dw_min_std_slope: float = real(0.0)
+    A_up: float = real(0.00081, effect=_EXPONENTIAL)
+    A_down: float = real(0.36833, effect=_EXPONENTIAL)
+    gamma_up: float = real(12.44625, effect=Setting(needs=("A_up",)))
+    gamma_down: float = real(12.78785, effect=Setting(needs=("A_down",)))
+    a: float = real(0.244, effect=Setting(needs=("A_up", "A_down")))
+    b: float = real(0.2425, effect=Setting(needs=("A_up", "A_down")))
+    dw_min_std_add: float = real(
+        0.0,
+        effect=Effect(
+            "ctoc",
+            of=lambda device, reference: device.dw_min_std,
+            acts_on="update",
+            needs=("dw_min_std",),
+        ),
+    )
+    dw_min_std_slope: float = real(
+        0.0,
+        effect=Effect(
+            "ctoc",
+            of=lambda device, reference: device.dw_min_std * reference.weight,
+            acts_on="update",
+            needs=("dw_min_std",),
+            note="at the largest weight",
+        ),
+    )
 
     def weight_granularity(self) -> float:
         """Give the mean step down at weight 0; `dw_min` where there is none."""
@@ -695,10 +845,10 @@ class PowStepDevice(WriteNoiseDevice):
 
     kernel: ClassVar[str] = "pow_step"
 
-    pow_gamma: float = real(1.0, low=0)
-    pow_gamma_dtod: float = real(0.1)
-    pow_up_down: float = real(0.0)
-    pow_up_down_dtod: float = real(0.0)
+    pow_gamma: float = real(1.0, low=0, effect=_POWER)
+    pow_gamma_dtod: float = real(0.1, effect=_POWER_DTOD)
+    pow_up_down: float = real(0.0, effect=_POWER_ASYMMETRY)
+    pow_up_down_dtod: float = real(0.0, effect=_POWER_ASYMMETRY_DTOD)
 
     def weight_granularity(self) -> float:
         """Give the mean step in the middle of the range, which sets pulse rates."""
@@ -744,15 +894,17 @@ class PowStepReferenceDevice(PulsedDevice):
 
     kernel: ClassVar[str] = "pow_step_reference"
 
-    pow_gamma: float = real(1.0, low=0)
-    pow_gamma_dtod: float = real(0.1)
-    pow_up_down: float = real(0.0)
-    pow_up_down_dtod: float = real(0.0)
+    pow_gamma: float = real(1.0, low=0, effect=_POWER)
+    pow_gamma_dtod: float = real(0.1, effect=_POWER_DTOD)
+    pow_up_down: float = real(0.0, effect=_POWER_ASYMMETRY)
+    pow_up_down_dtod: float = real(0.0, effect=_POWER_ASYMMETRY_DTOD)
     subtract_symmetry_point: bool = flag(False)
     # Kernels count in float32.
-    n_estimation_steps: int = integer(-1, high=2**24)
-    reference_mean: float = real(0.0)
-    reference_std: float = real(0.0)
+    n_estimation_steps: int = integer(
+        -1, high=2**24, effect=Setting(needs=("subtract_symmetry_point",))
+    )
+    reference_mean: float = real(0.0, effect=_REFERENCE)
+    reference_std: float = real(0.0, effect=_REFERENCE_SPREAD)
 
     def weight_granularity(self) -> float:
         """Give the mean step in the middle of the range, which sets pulse rates."""
@@ -793,8 +945,10 @@ class PiecewiseStepDevice(WriteNoiseDevice):
     kernel: ClassVar[str] = "piecewise_step"
 
     # As many as the kernel has room for (csrc/devices/piecewise_step.h).
-    piecewise_up: list[float] = reals([1.0], most=128)
-    piecewise_down: list[float] = reals([1.0], most=128)
+    piecewise_up: list[float] = reals([1.0], most=128, effect=_nodes("piecewise_up"))
+    piecewise_down: list[float] = reals(
+        [1.0], most=128, effect=_nodes("piecewise_down")
+    )
 
     def validate(self) -> None:
         """Check that both directions have equally many nodes.
@@ -816,3 +970,98 @@ class PiecewiseStepDevice(WriteNoiseDevice):
     def weight_granularity(self) -> float:
         """Give the mean step up at the middle node, which sets pulse rates."""
         return self.dw_min * self.piecewise_up[len(self.piecewise_up) // 2]
+
+
+@define
+class NumpyDevice(WriteNoiseDevice):
+    r"""Base of devices of one's own, whose law is a function of NumPy arrays.
+
+    A subclass gives `pulse`, and `draw` if its crosspoints have parameters of their own.
+    All else is as for every pulsed device: pulse trains, random numbers, clipping to the
+    bounds after each pulse, write noise, decay, diffusion, reset and drift. It runs on
+    CPU tiles, alone at each crosspoint; docs/own_device.md has a complete example.
+
+    Notes
+    -----
+    Results are the same bits for every machine as long as `pulse` and `draw` keep to
+    ``+ - * /``, square roots, comparisons and selection in float32. NumPy's `exp`, `log`
+    and `power` differ in their last bits between machines.
+    """
+
+    #: Names of the parameters that each crosspoint has besides those of all devices.
+    cell_parameters: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Name the kernel of a class that has a law; without one it is only a base."""
+        super().__init_subclass__()
+        if cls.pulse is not NumpyDevice.pulse:
+            cls.kernel = "numpy"
+
+    def draw(self, params: Mapping[str, Floats], draws: Any) -> Mapping[str, Floats]:
+        """Draw the parameters of all crosspoints, once, when a tile is built.
+
+        Parameters
+        ----------
+        params : mapping of str to ndarray of float32, shape (out, in)
+            What all pulsed devices have: `max_bound`, `min_bound`, `dwmin_up` and
+            `dwmin_down`. Read-only.
+        draws : DeviceDraws
+            ``draws.normal(k)`` and ``draws.uniform(k)`` give an array of random numbers,
+            one for each crosspoint. Use each number ``k`` = 0, 1, ... for one purpose.
+
+        Returns
+        -------
+        mapping of str to array_like, shape (out, in)
+            An entry for each name in `cell_parameters`.
+        """
+        return {}
+
+    def pulse(
+        self, w: Floats, direction: Floats, params: Mapping[str, Floats], noise: Floats
+    ) -> Floats:
+        """Give the weights after one pulse on each of ``n`` crosspoints.
+
+        The caller clips the result to the bounds.
+
+        Parameters
+        ----------
+        w : ndarray of float32, shape (n,)
+            Weights.
+        direction : ndarray of float32, shape (n,)
+            1 for a pulse up, -1 for one down.
+        params : mapping of str to ndarray of float32, shape (n,)
+            `max_bound`, `min_bound`, `dwmin_up`, `dwmin_down`, and those of
+            `cell_parameters`. Read-only.
+        noise : ndarray of float32, shape (n,)
+            `dw_min_std` times a standard normal number of this pulse.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define pulse")
+
+    def validate(self) -> None:
+        """Check that the class has a law, and usable names.
+
+        Raises
+        ------
+        ConfigError
+            If `pulse` is missing or `cell_parameters` is no tuple of different names.
+        """
+        cls, names = type(self), self.cell_parameters
+        if not cls.kernel:
+            raise ConfigError(
+                f"{cls.__name__} is only a base for devices; a device of one's own "
+                "subclasses it and defines pulse(w, direction, params, noise)"
+            )
+        super().validate()
+        if (
+            not isinstance(names, tuple)
+            or not all(isinstance(name, str) and name.isidentifier() for name in names)
+            or len(set(names)) < len(names)
+        ):
+            raise ConfigError(
+                f"{cls.__name__}.cell_parameters must be a tuple of different names, "
+                f"got {names!r}"
+            )

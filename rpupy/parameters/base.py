@@ -8,7 +8,7 @@ too: they live in `definition`, `fields` and `serialisation`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .definition import (
     Parameters,
@@ -22,6 +22,9 @@ from .definition import (
 from .fields import choice, derived, flag, integer, part, real, reals, text
 from .runtime import RuntimeParameter
 from .serialisation import from_dict, to_dict
+
+if TYPE_CHECKING:
+    from .explain import Explanation
 
 __all__ = [
     "Parameters",
@@ -43,6 +46,8 @@ __all__ = [
     "thawed_copy",
     "to_dict",
 ]
+
+C = TypeVar("C", bound="RPUConfigBase")
 
 
 @define
@@ -87,6 +92,54 @@ class RPUConfigBase(Parameters):
             An instance of `tile_class`.
         """
         return self.tile_class(*args, rpu_config=self, **kwargs)
+
+    def explain(self) -> Explanation:
+        """List every effect that acts, its size, and settings that do nothing.
+
+        Returns
+        -------
+        Explanation
+            A sequence of rows that prints as a table.
+
+        Examples
+        --------
+        >>> from rpupy.configs import SingleRPUConfig, ConstantStepDevice
+        >>> config = SingleRPUConfig(device=ConstantStepDevice(dw_min_std=0.2))
+        >>> row = next(r for r in config.explain() if r.field == "device.dw_min_std")
+        >>> row.effect, row.size, row.unit, row.acts_on
+        ('ctoc', 0.0002, 'weight units', 'update')
+        """
+        from .explain import explain
+
+        return explain(self)
+
+    def without(self: C, *effects: str) -> C:
+        """Copy the configuration and switch effects off in the copy, for ablations.
+
+        Parameters
+        ----------
+        *effects : str
+            Groups, as `explain` lists them, or fields; see `rpupy.parameters.explain`.
+
+        Returns
+        -------
+        config
+            A copy whose fields can be changed.
+
+        Raises
+        ------
+        ConfigError
+            If a name is not known, or its effect cannot be switched off.
+
+        Examples
+        --------
+        >>> from rpupy.configs import SingleRPUConfig
+        >>> SingleRPUConfig().without("dtod", "read noise").forward.out_noise
+        0.0
+        """
+        from .explain import without
+
+        return without(self, *effects)
 
     def compatible_with(self, tile_class_name: str) -> bool:
         """Whether a tile of that class can take this configuration.

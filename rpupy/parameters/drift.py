@@ -1,9 +1,25 @@
 """Power-law drift of the weights with time."""
 
+import math
+from typing import Any
+
 from .definition import Parameters, define
+from .effects import Effect, Reference, Setting
 from .fields import real
 
 __all__ = ["DriftParameter", "SimpleDriftParameter"]
+
+_WITH_DRIFT = Setting(needs=("nu",))
+_DECADE = "weight units per decade of time"
+
+
+def _decade(exponent: float, reference: Reference) -> float:
+    """Change of the largest weight in a decade of time, to first order."""
+    return reference.weight * math.log(10.0) * abs(exponent)
+
+
+def _of_exponent(part: Any, reference: Reference) -> float:
+    return _decade(part.nu, reference)
 
 
 @define
@@ -33,9 +49,17 @@ class SimpleDriftParameter(Parameters):
     doi:10.1002/aelm.201700627, for the power law in phase-change memory.
     """
 
-    nu: float = real(0.0)
-    t_0: float = real(1.0, above=0)
-    reset_tol: float = real(1e-7, low=0)
+    nu: float = real(
+        0.0,
+        effect=Effect(
+            "drift",
+            acts_on="drift",
+            size=_of_exponent,
+            unit=_DECADE,
+        ),
+    )
+    t_0: float = real(1.0, above=0, effect=_WITH_DRIFT)
+    reset_tol: float = real(1e-7, low=0, effect=_WITH_DRIFT)
 
 
 @define
@@ -72,11 +96,33 @@ class DriftParameter(SimpleDriftParameter):
         Standard deviation, in weight units, of the noise that each call adds.
     """
 
-    nu_dtod: float = real(0.0)
-    nu_std: float = real(0.0)
-    wg_ratio: float = real(1.0, nonzero=True)
-    g_offset: float = real(0.0)
-    w_offset: float = real(0.0)
-    nu_k: float = real(0.0)
-    log_g0: float = real(0.0)
-    w_noise_std: float = real(0.0)
+    nu_dtod: float = real(
+        0.0,
+        effect=Effect(
+            "dtod", of=_of_exponent, unit=_DECADE, acts_on="drift", needs=("nu",)
+        ),
+    )
+    nu_std: float = real(
+        0.0,
+        effect=Effect(
+            "ctoc", of=_of_exponent, unit=_DECADE, acts_on="drift", needs=("nu",)
+        ),
+    )
+    wg_ratio: float = real(1.0, nonzero=True, effect=_WITH_DRIFT)
+    g_offset: float = real(0.0, effect=_WITH_DRIFT)
+    w_offset: float = real(0.0, effect=_WITH_DRIFT)
+    nu_k: float = real(
+        0.0,
+        effect=Effect(
+            "drift",
+            size=lambda part, reference: _decade(part.nu_k, reference),
+            unit=_DECADE,
+            acts_on="drift",
+            needs=("nu",),
+            note="where the logarithm of the conductance differs by 1",
+        ),
+    )
+    log_g0: float = real(0.0, effect=Setting(needs=("nu_k",)))
+    w_noise_std: float = real(
+        0.0, effect=Effect("ctoc", acts_on="drift", needs=("nu",))
+    )

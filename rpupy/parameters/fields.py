@@ -19,6 +19,7 @@ import numpy as np
 from rpupy.errors import ConfigError
 
 from .definition import Parameters, _is_fixed, thawed_copy
+from .effects import Effect, Setting
 
 __all__ = ["choice", "derived", "flag", "integer", "part", "real", "reals", "text"]
 
@@ -38,6 +39,7 @@ def real(
     high: float | None = None,
     nonzero: bool = False,
     pending: bool = False,
+    effect: Effect | Setting | None = None,
 ) -> Any:
     """Declare a float: any finite real number that single precision can hold.
 
@@ -51,6 +53,8 @@ def real(
         Whether zero is refused.
     pending : bool
         Whether any value but the default is not built yet.
+    effect : Effect or Setting, optional
+        What the field does; `explain`, `without` and printing go by it.
 
     Returns
     -------
@@ -99,10 +103,13 @@ def real(
         high=high,
         nonzero=nonzero,
         pending=pending and f"other than {default:g}",
+        effect=effect,
     )
 
 
-def reals(default: Sequence[float], *, most: int) -> Any:
+def reals(
+    default: Sequence[float], *, most: int, effect: Effect | Setting | None = None
+) -> Any:
     """Declare a list of finite real numbers that single precision can hold.
 
     Parameters
@@ -111,6 +118,8 @@ def reals(default: Sequence[float], *, most: int) -> Any:
         Default values.
     most : int
         How many there may be; there must be one.
+    effect : Effect or Setting, optional
+        What the field does to a tile.
 
     Returns
     -------
@@ -135,7 +144,11 @@ def reals(default: Sequence[float], *, most: int) -> Any:
         return [float(number) for number in value]
 
     return _field(
-        check, attrs.Factory(lambda: [float(v) for v in default]), kind="reals", most=most
+        check,
+        attrs.Factory(lambda: [float(v) for v in default]),
+        kind="reals",
+        most=most,
+        effect=effect,
     )
 
 
@@ -163,7 +176,13 @@ def derived() -> Any:
     return _field(check, None, kind="derived", hide_default=True)
 
 
-def integer(default: int, *, low: int = -INT32_MAX, high: float = INT32_MAX) -> Any:
+def integer(
+    default: int,
+    *,
+    low: int = -INT32_MAX,
+    high: float = INT32_MAX,
+    effect: Effect | Setting | None = None,
+) -> Any:
     """Declare an int in a closed range (default: what 32 bits hold).
 
     Parameters
@@ -174,6 +193,8 @@ def integer(default: int, *, low: int = -INT32_MAX, high: float = INT32_MAX) -> 
         Smallest legal value.
     high : int or infinity
         Largest legal value.
+    effect : Effect or Setting, optional
+        What the field does; `explain`, `without` and printing go by it.
 
     Returns
     -------
@@ -189,10 +210,16 @@ def integer(default: int, *, low: int = -INT32_MAX, high: float = INT32_MAX) -> 
             raise _illegal(instance, field, rule, value)
         return int(value)
 
-    return _field(check, default, kind="integer", low=low, high=high)
+    return _field(check, default, kind="integer", low=low, high=high, effect=effect)
 
 
-def flag(default: bool, *, pending: bool = False, always_show: bool = False) -> Any:
+def flag(
+    default: bool,
+    *,
+    pending: bool = False,
+    always_show: bool = False,
+    effect: Effect | Setting | None = None,
+) -> Any:
     """Declare a bool.
 
     Parameters
@@ -203,6 +230,8 @@ def flag(default: bool, *, pending: bool = False, always_show: bool = False) -> 
         Whether the other value is not built yet.
     always_show : bool
         Whether printing shows the field at its default too.
+    effect : Effect or Setting, optional
+        What the field does; `explain`, `without` and printing go by it.
 
     Returns
     -------
@@ -222,6 +251,7 @@ def flag(default: bool, *, pending: bool = False, always_show: bool = False) -> 
         kind="flag",
         pending=pending and str(not default),
         always_show=always_show,
+        effect=effect,
     )
 
 
@@ -230,6 +260,7 @@ def choice(
     *,
     pending: tuple[enum.Enum, ...] = (),
     refused: tuple[enum.Enum, ...] = (),
+    effect: Effect | Setting | None = None,
 ) -> Any:
     """Declare an enum: a member is accepted, and so is the value of one.
 
@@ -241,6 +272,8 @@ def choice(
         Members that are not built yet.
     refused : tuple of enum members
         Members that exist and are never legal here.
+    effect : Effect or Setting, optional
+        What the field does; `explain`, `without` and printing go by it.
 
     Returns
     -------
@@ -271,6 +304,7 @@ def choice(
         members=tuple(legal),
         later=pending,
         pending=", ".join(member.name for member in pending),
+        effect=effect,
     )
 
 
@@ -303,6 +337,7 @@ def part(
     kinds: tuple[type[Parameters], ...] = (),
     compare: bool = True,
     hide_default: bool = False,
+    acts_on: str = "",
 ) -> Any:
     """Declare a nested parameter object, made anew for each instance.
 
@@ -319,6 +354,8 @@ def part(
         Whether the field counts for equality.
     hide_default : bool
         Whether printing leaves the field out at its default.
+    acts_on : str
+        Calls that the effects of the part show in, where they name none themselves.
 
     Returns
     -------
@@ -340,6 +377,7 @@ def part(
         eq=compare,
         kind="part",
         hide_default=hide_default,
+        acts_on=acts_on,
     )
 
 

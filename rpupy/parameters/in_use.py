@@ -1,55 +1,87 @@
-"""The parameters of a configuration that act, as text."""
+"""Which parameters of a configuration act, and why the others do not."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import attrs
 
-from rpupy.parameters.base import Parameters
+from rpupy.parameters.definition import Parameters
+from rpupy.parameters.effects import KEPT, Setting
 from rpupy.parameters.enums import AnalogMVType, PulseType
 
-__all__ = ["parameters_in_use"]
-
-#: Field -> field of the same object without which it does nothing.
-_NEEDS = {
-    "apply_write_noise_on_set": "write_noise_std",
-    "bm_test_negative_bound": "bound_management",
-    "bound_management": "out_bound",
-    "corrupt_devices_range": "corrupt_devices_prob",
-    "diffusion_dtod": "diffusion",
-    "dw_min_dtod_log_normal": "dw_min_dtod",
-    "dw_min_std_add": "dw_min_std",
-    "dw_min_std_slope": "dw_min_std",
-    "inp_res": "inp_bound",
-    "inp_sto_round": "inp_res",
-    "ir_drop_g_ratio": "ir_drop",
-    "lifetime_dtod": "lifetime",
-    "max_bm_factor": "bound_management",
-    "max_bm_res": "bound_management",
-    "n_estimation_steps": "subtract_symmetry_point",
-    "nm_decay": "noise_management",
-    "nm_assumed_wmax": "noise_management",
-    "nm_thres": "noise_management",
-    "out_res": "out_bound",
-    "out_sto_round": "out_res",
-    "v_offset_w_min": "v_offset_std",
-    "w_noise": "w_noise_type",
-    "weight_scaling_columnwise": "weight_scaling_omega",
-    "weight_scaling_lr_compensation": "weight_scaling_omega",
-}
-
-#: Fields that the backward product does not use.
-_FORWARD_ONLY = frozenset(
-    {"bm_test_negative_bound", "bound_management", "max_bm_factor", "max_bm_res"}
-)
-
-#: Fields that say something at zero, too.
-_ALWAYS = frozenset({"dw_min", "w_max", "w_min"})
+__all__ = ["Use", "is_off", "parameters_in_use", "parts_and_fields"]
 
 #: Fields that act on layers of several tiles, or that a tile shows in another way.
 _ELSEWHERE = frozenset({"digital_bias", "max_input_size", "max_output_size"})
+
+#: What weights without pulses have: the fields of exact devices and of their drift.
+_EXACT = frozenset({"diffusion", "lifetime", "reset_std", "nu", "t_0", "reset_tol"})
+
+_EXACT_KERNELS = ("floating_point", "ideal")
+
+_NO_FACTS = Setting()
+_EXACT_UPDATES = (PulseType.NONE, PulseType.NONE_WITH_DEVICE)
+#: Resolutions of the update -> whether they are those of DETERMINISTIC_IMPLICIT.
+_RESOLUTIONS = {"res": False, "x_res_implicit": True, "d_res_implicit": True}
+
+
+@dataclass(frozen=True)
+class Use:
+    """One field of a configuration.
+
+    Parameters
+    ----------
+    path : tuple of str
+        Names from the configuration to the field; ``name[k]`` is an entry of a list.
+    part : Parameters
+        Object that has the field.
+    field : attrs.Attribute
+        The field.
+    value
+        Its value.
+    acts_on : str
+        Calls that its part acts on, as far as the part's declaration says.
+    why_idle : str
+        Why the field does nothing whatever its value, or "".
+    """
+
+    path: tuple[str, ...]
+    part: Parameters
+    field: attrs.Attribute[Any]
+    value: Any
+    acts_on: str
+    why_idle: str
+
+    @property
+    def facts(self) -> Setting:
+        """What the declaration says about the field."""
+        return self.field.metadata.get("effect") or _NO_FACTS
+
+    @property
+    def acts(self) -> bool:
+        """Whether the field does something with its present value."""
+        return not self.why_idle and not is_off(self.facts, self.value)
+
+
+def parts_and_fields(config: Parameters) -> Iterator[Use]:
+    """Go through all fields, depth first; a part comes before what is in it.
+
+    Parameters
+    ----------
+    config : Parameters
+        Configuration of a tile, or a part of one.
+
+    Yields
+    ------
+    Use
+        One field.
+    """
+    pulse_type = getattr(getattr(config, "update", None), "pulse_type", None)
+    return _walk(config, (), "", "", pulse_type)
 
 
 def parameters_in_use(config: Parameters) -> list[str]:
@@ -65,57 +97,134 @@ def parameters_in_use(config: Parameters) -> list[str]:
     list of str
         Lines, indented to stand below a head line.
     """
-    return _lines(config, "  ", frozenset())
-
-
-def _lines(part: Parameters, indent: str, hidden: frozenset[str]) -> list[str]:
-    lines = []
-    for field in attrs.fields(type(part)):
-        value = getattr(part, field.name)
-        if isinstance(value, Parameters):
-            hide = _FORWARD_ONLY if field.name == "backward" else frozenset()
-            inner = [] if _idle(part, value) else _lines(value, indent + "  ", hide)
-            if inner or field.name == "device":
-                lines += [f"{indent}{field.name}: {type(value).__name__}", *inner]
-        elif field.name not in hidden and _acts(part, field):
-            lines.append(f"{indent}{field.name}: {_text(value)}")
+    lines: list[str] = []
+    heads: list[Use] = []  # parts around the present field that have no line yet
+    for use in parts_and_fields(config):
+        depth = len(use.path)
+        heads = [head for head in heads if len(head.path) < depth]
+        if isinstance(use.value, Parameters):
+            heads.append(use)
+            shown = use.path == ("device",)
+        else:
+            shown = use.acts and use.field.name not in _ELSEWHERE
+        if shown:
+            lines += [_line(head, type(head.value).__name__) for head in heads]
+            heads.clear()
+            if not isinstance(use.value, Parameters):
+                lines.append(_line(use, _text(use.value)))
     return lines
 
 
-def _idle(owner: Parameters, part: Parameters) -> bool:
-    """Whether a whole part does nothing."""
-    if hasattr(part, "pulse_type"):
-        # A device without steps is updated exactly, whatever the pulses are.
-        return not hasattr(getattr(owner, "device", None), "dw_min")
-    switch = next((s for s in ("enable", "nu") if hasattr(part, s)), None)
-    return switch is not None and _off(getattr(part, switch))
+def is_off(facts: Setting, value: Any) -> bool:
+    """Whether a value means that something is not there.
 
+    Parameters
+    ----------
+    facts : Setting
+        What the declaration of the field says.
+    value
+        Value of the field.
 
-def _acts(part: Any, field: attrs.Attribute[Any]) -> bool:
-    name = field.name
-    if getattr(part, "is_perfect", False):
-        return name == "is_perfect" or (name == "out_scale" and part.out_scale != 1.0)
-    if getattr(part, "mv_type", None) is AnalogMVType.IDEAL:
-        return name == "mv_type" or (name == "out_scale" and part.out_scale != 1.0)
-    if getattr(part, "pulse_type", None) is PulseType.NONE:
-        return name == "pulse_type"
-    # What is not built yet has only its default, which then does nothing.
-    idle = field.metadata.get("pending") and field.metadata.get("kind") != "choice"
-    if name in _ELSEWHERE or idle or field.metadata.get("kind") == "derived":
+    Returns
+    -------
+    bool
+    """
+    if facts.off is KEPT:
         return False
-    if name == "reverse_offset":
-        return part.reverse_up or part.reverse_down
-    needed = _NEEDS.get(name)
-    if needed is not None and hasattr(part, needed) and _off(getattr(part, needed)):
-        return False
-    return name in _ALWAYS or not _off(getattr(part, name))
-
-
-def _off(value: Any) -> bool:
-    """Whether a value means that something is not there."""
+    if facts.off is not None and not callable(facts.off) and value == facts.off:
+        return True
+    if facts.positive and value <= 0:
+        return True
     if isinstance(value, enum.Enum):
         return value.name == "NONE" and not isinstance(value, PulseType)
-    return value is None or value == 0 or value == ()
+    return value is None or value is False or value in (0, (), [])
+
+
+# --- details --------------------------------------------------------------------------
+
+
+def _walk(
+    part: Parameters,
+    path: tuple[str, ...],
+    acts_on: str,
+    why_idle: str,
+    pulse_type: PulseType | None,
+) -> Iterator[Use]:
+    for field in attrs.fields(type(part)):
+        value = getattr(part, field.name)
+        inner = field.metadata.get("acts_on") or acts_on
+        items = value if isinstance(value, (list, tuple)) else [value]
+        if not any(isinstance(item, Parameters) for item in items):
+            why = why_idle or _why_idle(part, field, acts_on)
+            if not why and path[:1] == ("device",):
+                why = _why_device_field_idle(field, pulse_type)
+            yield Use((*path, field.name), part, field, value, acts_on, why)
+            continue
+        for k, item in enumerate(items):
+            name = field.name if item is value else f"{field.name}[{k}]"
+            why = why_idle or _why_part_idle(part, item)
+            here = (*path, name)
+            yield Use(here, part, field, item, inner, why)
+            yield from _walk(item, here, inner, why, pulse_type)
+
+
+def _why_device_field_idle(
+    field: attrs.Attribute[Any], pulse_type: PulseType | None
+) -> str:
+    """Say why the update leaves a field of the device without a use, or ""."""
+    if pulse_type is PulseType.NONE and field.name not in _EXACT:
+        return "update.pulse_type is NONE: weights are exact, without spread and bounds"
+    acts_on = getattr(field.metadata.get("effect"), "acts_on", "")
+    scale = field.name == "dw_min"  # of the write noise, too
+    if pulse_type is PulseType.NONE_WITH_DEVICE and acts_on == "update" and not scale:
+        return "update.pulse_type is NONE_WITH_DEVICE: no pulses are sent"
+    return ""
+
+
+def _why_part_idle(owner: Parameters, part: Any) -> str:
+    """Say why a whole part does nothing, or ""."""
+    device = getattr(owner, "device", None)
+    if hasattr(part, "pulse_type") and getattr(device, "kernel", "") in _EXACT_KERNELS:
+        return f"{type(device).__name__} is updated exactly"
+    return ""
+
+
+def _why_idle(part: Any, field: attrs.Attribute[Any], acts_on: str) -> str:
+    """Say why a field of a part that is in use does nothing, or ""."""
+    name = field.name
+    facts = field.metadata.get("effect") or _NO_FACTS
+    if getattr(part, "is_perfect", False) and name not in ("is_perfect", "out_scale"):
+        return "is_perfect is True"
+    mv_type = getattr(part, "mv_type", None)
+    if mv_type is AnalogMVType.IDEAL and name not in ("mv_type", "out_scale"):
+        return "mv_type is IDEAL"
+    pulse_type = getattr(part, "pulse_type", None)
+    if pulse_type in _EXACT_UPDATES and name != "pulse_type":
+        return f"pulse_type is {pulse_type.name}"
+    implicit = pulse_type is PulseType.DETERMINISTIC_IMPLICIT
+    if pulse_type is not None and _RESOLUTIONS.get(name, implicit) is not implicit:
+        return f"pulse_type is {pulse_type.name}"
+    if field.metadata.get("pending") and field.metadata.get("kind") != "choice":
+        return "it is not built yet"  # and so it has its default, which does nothing
+    if field.metadata.get("kind") == "derived":
+        return "it follows from other fields"
+    if facts.idle_in and facts.idle_in == acts_on:
+        return f"it does nothing in {acts_on}"
+    reasons = [_why_off(part, name, acts_on) for name in facts.needs]
+    return " and ".join(dict.fromkeys(reasons)) if all(reasons) else ""
+
+
+def _why_off(part: Parameters, name: str, acts_on: str) -> str:
+    """Say why a field that another one needs is not there, or ""."""
+    field = getattr(attrs.fields(type(part)), name)
+    value = getattr(part, name)
+    if is_off(field.metadata.get("effect") or _NO_FACTS, value):
+        return f"{name} is {_text(value)}"
+    return _why_idle(part, field, acts_on)
+
+
+def _line(use: Use, text: str) -> str:
+    return f"{'  ' * len(use.path)}{use.path[-1]}: {text}"
 
 
 def _text(value: Any) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rpupy.errors import ConfigError
 
 from .definition import Parameters, define
+from .effects import FULL_SCALE, Effect, Reference, Setting
 from .enums import (
     AnalogMVType,
     BoundManagementType,
@@ -14,6 +17,27 @@ from .enums import (
 from .fields import choice, flag, integer, real
 
 __all__ = ["IOParameters"]
+
+_FOR_BOUNDS = Setting(needs=("bound_management",), idle_in="backward")
+
+
+def _step(res: float, bound: float) -> float:
+    """Step of a converter; a resolution above 1 is a number of steps."""
+    return 2.0 * bound * (1.0 / res if res > 1.0 else res)
+
+
+def _dac_step(io: Any, reference: Reference) -> float:
+    return reference.weight * _step(io.inp_res, io.inp_bound)
+
+
+def _adc_step(io: Any, reference: Reference) -> float:
+    return _step(io.out_res, io.out_bound)
+
+
+def _inp_bound_off(io: Any) -> float:
+    """Give no bound; with noise management the one that inputs are scaled into."""
+    managed = io.noise_management is not NoiseManagementType.NONE
+    return float(io.inp_bound) if managed else 0.0
 
 
 @define
@@ -116,22 +140,47 @@ class IOParameters(Parameters):
             AnalogMVType.BIT_WISE,
         ),
     )
-    inp_bound: float = real(1.0)
-    inp_noise: float = real(0.0, low=0)
-    inp_res: float = real(1 / 126)
-    inp_sto_round: bool = flag(False)
-    inp_asymmetry: float = real(0.0)
-    out_bound: float = real(12.0)
-    out_noise: float = real(0.06, low=0)
-    out_noise_std: float = real(0.0, pending=True)
-    out_res: float = real(1 / 510)
-    out_sto_round: bool = flag(False)
-    out_scale: float = real(1.0)
-    out_asymmetry: float = real(0.0)
+    inp_bound: float = real(
+        1.0, effect=Effect("bounds", of=FULL_SCALE, positive=True, off=_inp_bound_off)
+    )
+    inp_noise: float = real(0.0, low=0, effect=Effect("read noise", of=FULL_SCALE))
+    inp_res: float = real(
+        1 / 126,
+        effect=Effect(
+            "quantisation",
+            size=_dac_step,
+            positive=True,
+            needs=("inp_bound",),
+            note="step of the DAC",
+        ),
+    )
+    inp_sto_round: bool = flag(False, effect=Setting(needs=("inp_res",)))
+    inp_asymmetry: float = real(0.0, effect=Effect("asymmetry", of=FULL_SCALE))
+    out_bound: float = real(12.0, effect=Effect("bounds", positive=True))
+    out_noise: float = real(0.06, low=0, effect=Effect("read noise"))
+    out_noise_std: float = real(
+        0.0, pending=True, effect=Effect("dtod", of="out_noise", needs=("out_noise",))
+    )
+    out_res: float = real(
+        1 / 510,
+        effect=Effect(
+            "quantisation",
+            size=_adc_step,
+            positive=True,
+            needs=("out_bound",),
+            note="step of the ADC",
+        ),
+    )
+    out_sto_round: bool = flag(False, effect=Setting(needs=("out_res",)))
+    out_scale: float = real(1.0, effect=Setting(off=1.0))
+    out_asymmetry: float = real(
+        0.0, effect=Effect("asymmetry", of=FULL_SCALE, positive=True)
+    )
     bound_management: BoundManagementType = choice(
         BoundManagementType.ITERATIVE,
         pending=(BoundManagementType.ITERATIVE_WORST_CASE,),
         refused=(BoundManagementType.SHIFT,),
+        effect=Setting(needs=("out_bound",), idle_in="backward"),
     )
     noise_management: NoiseManagementType = choice(
         NoiseManagementType.ABS_MAX,
@@ -140,26 +189,52 @@ class IOParameters(Parameters):
             NoiseManagementType.AVERAGE_ABS_MAX,
         ),
     )
-    w_noise: float = real(0.0, low=0)
+    w_noise: float = real(
+        0.0, low=0, effect=Effect("read noise", needs=("w_noise_type",))
+    )
     w_noise_type: WeightNoiseType = choice(
         WeightNoiseType.NONE,
         pending=(WeightNoiseType.PCM_READ,),
     )
-    ir_drop: float = real(0.0, pending=True)
-    ir_drop_g_ratio: float = real(1 / 0.35 / 5e-6)
-    out_nonlinearity: float = real(0.0, pending=True)
-    out_nonlinearity_std: float = real(0.0, pending=True)
-    slope_calibration: float = real(0.0, pending=True)
-    v_offset_std: float = real(0.0, pending=True)
-    v_offset_w_min: float = real(-1.0)
-    r_series: float = real(0.0, pending=True)
-    w_read_asymmetry_dtod: float = real(0.0, pending=True)
-    max_bm_factor: int = integer(1000)
-    max_bm_res: float = real(0.25)
-    bm_test_negative_bound: bool = flag(True)
-    nm_thres: float = real(0.0)
-    nm_decay: float = real(1e-3, pending=True)
-    nm_assumed_wmax: float = real(0.6, pending=True)
+    ir_drop: float = real(
+        0.0, pending=True, effect=Effect("ir drop", unit="of the physical loss")
+    )
+    ir_drop_g_ratio: float = real(1 / 0.35 / 5e-6, effect=Setting(needs=("ir_drop",)))
+    out_nonlinearity: float = real(
+        0.0, pending=True, effect=Effect("nonlinearity", unit="relative")
+    )
+    out_nonlinearity_std: float = real(
+        0.0,
+        pending=True,
+        effect=Effect(
+            "dtod", of="out_nonlinearity", unit="relative", needs=("out_nonlinearity",)
+        ),
+    )
+    slope_calibration: float = real(
+        0.0, pending=True, effect=Setting(positive=True, needs=("out_nonlinearity",))
+    )
+    v_offset_std: float = real(
+        0.0, pending=True, effect=Effect("ir drop", also=("dtod",), of=FULL_SCALE)
+    )
+    v_offset_w_min: float = real(-1.0, effect=Setting(needs=("v_offset_std",)))
+    r_series: float = real(
+        0.0, pending=True, effect=Effect("ir drop", unit="of the total current")
+    )
+    w_read_asymmetry_dtod: float = real(
+        0.0, pending=True, effect=Effect("dtod", also=("asymmetry",), of=FULL_SCALE)
+    )
+    max_bm_factor: int = integer(1000, effect=_FOR_BOUNDS)
+    max_bm_res: float = real(0.25, effect=_FOR_BOUNDS)
+    bm_test_negative_bound: bool = flag(True, effect=_FOR_BOUNDS)
+    nm_thres: float = real(
+        0.0, effect=Setting(positive=True, needs=("noise_management",))
+    )
+    nm_decay: float = real(
+        1e-3, pending=True, effect=Setting(needs=("noise_management",))
+    )
+    nm_assumed_wmax: float = real(
+        0.6, pending=True, effect=Setting(needs=("noise_management",))
+    )
 
     def validate(self) -> None:
         """Check that noise management finds the input range that it assumes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from .definition import Parameters, define
+from .effects import Setting
 from .fields import flag, integer, part, real
 from .pre_post import PrePostProcessingRPU
 
@@ -38,13 +39,17 @@ class MappingParameter(Parameters):
     """
 
     digital_bias: bool = flag(True)
-    weight_scaling_omega: float = real(0.0)
-    weight_scaling_columnwise: bool = flag(False)
-    weight_scaling_lr_compensation: bool = flag(False)
+    weight_scaling_omega: float = real(0.0, effect=Setting(positive=True))
+    weight_scaling_columnwise: bool = flag(
+        False, effect=Setting(needs=("weight_scaling_omega",))
+    )
+    weight_scaling_lr_compensation: bool = flag(
+        False, effect=Setting(needs=("weight_scaling_omega",))
+    )
     learn_out_scaling: bool = flag(False, pending=True)
     out_scaling_columnwise: bool = flag(False, pending=True)
-    max_input_size: int = integer(512)
-    max_output_size: int = integer(512)
+    max_input_size: int = integer(512, effect=Setting())
+    max_output_size: int = integer(512, effect=Setting())
 
     def compatible_with(self, other: MappingParameter) -> bool:
         """Whether weights mapped in one way fit a tile of the other.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .base import RPUConfigBase
 from .definition import Parameters, define
+from .effects import Setting
 from .fields import flag, integer, part, real, text
 
 __all__ = [
@@ -50,16 +51,16 @@ class InputRangeParameter(Parameters):
     """
 
     enable: bool = flag(False, pending=True, always_show=True)
-    learn_input_range: bool = flag(True)
-    init_value: float = real(3.0)
-    init_from_data: int = integer(100)
-    init_std_alpha: float = real(3.0)
-    decay: float = real(0.001)
-    input_min_percentage: float = real(0.95)
-    manage_output_clipping: bool = flag(False)
-    output_min_percentage: float = real(0.95)
-    gradient_scale: float = real(1.0)
-    gradient_relative: bool = flag(True)
+    learn_input_range: bool = flag(True, effect=Setting(needs=("enable",)))
+    init_value: float = real(3.0, effect=Setting(needs=("enable",)))
+    init_from_data: int = integer(100, effect=Setting(needs=("enable",)))
+    init_std_alpha: float = real(3.0, effect=Setting(needs=("enable",)))
+    decay: float = real(0.001, effect=Setting(needs=("enable",)))
+    input_min_percentage: float = real(0.95, effect=Setting(needs=("enable",)))
+    manage_output_clipping: bool = flag(False, effect=Setting(needs=("enable",)))
+    output_min_percentage: float = real(0.95, effect=Setting(needs=("enable",)))
+    gradient_scale: float = real(1.0, effect=Setting(needs=("enable",)))
+    gradient_relative: bool = flag(True, effect=Setting(needs=("enable",)))
     calibration_info: str | None = text(None)
 
 

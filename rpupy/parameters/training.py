@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from .definition import Parameters, define
+from .effects import Effect, Setting
 from .enums import NoiseAggregation, PulseType
 from .fields import choice, flag, integer, real
 
 __all__ = ["UpdateParameters"]
+
+#: Rounding of the probability of a pulse; one pulse is what it can be wrong by.
+_PROBABILITY = Effect(
+    "quantisation",
+    positive=True,
+    size=lambda part, reference: reference.step,
+    note="at most: a pulse more or less in a slot",
+)
 
 # A pulse train is packed into words of 31 slots and a sign; a vector has room for 8192.
 MAX_PULSES = 8192 * 31
@@ -35,7 +44,8 @@ class UpdateParameters(Parameters):
         Step to which the probabilities are rounded; above 1: number of steps; 0 or
         below: no rounding.
     x_res_implicit, d_res_implicit : float
-        The same for inputs and errors of DETERMINISTIC_IMPLICIT.
+        The same for inputs and errors of DETERMINISTIC_IMPLICIT, which has no use for
+        `res`.
     d_sparsity : bool
         Keep a running measure of the zeros in the errors.
     sto_round : bool
@@ -59,25 +69,28 @@ class UpdateParameters(Parameters):
     doi:10.3389/fnins.2017.00538, for the managements.
     """
 
-    desired_bl: int = integer(31, low=1, high=MAX_PULSES)
+    desired_bl: int = integer(31, low=1, high=MAX_PULSES, effect=Setting())
     fixed_bl: bool = flag(True)
-    pulse_type: PulseType = choice(
-        PulseType.STOCHASTIC_COMPRESSED,
-        pending=(
-            PulseType.STOCHASTIC,
-            PulseType.MEAN_COUNT,
-            PulseType.DETERMINISTIC_IMPLICIT,
-        ),
-    )
-    res: float = real(0.0)
-    x_res_implicit: float = real(0.0, pending=True)
-    d_res_implicit: float = real(0.0, pending=True)
+    pulse_type: PulseType = choice(PulseType.STOCHASTIC_COMPRESSED)
+    res: float = real(0.0, effect=_PROBABILITY)
+    x_res_implicit: float = real(0.0, effect=_PROBABILITY)
+    d_res_implicit: float = real(0.0, effect=_PROBABILITY)
     d_sparsity: bool = flag(False, pending=True)
-    sto_round: bool = flag(False)
+    sto_round: bool = flag(
+        False, effect=Setting(needs=("res", "x_res_implicit", "d_res_implicit"))
+    )
     update_bl_management: bool = flag(True)
     update_management: bool = flag(True)
-    um_grad_scale: float = real(1.0, above=0)
+    um_grad_scale: float = real(
+        1.0,
+        above=0,
+        effect=Setting(needs=("update_management", "update_bl_management")),
+    )
     noise_aggregation: NoiseAggregation = choice(
         NoiseAggregation.PULSE,
         pending=(NoiseAggregation.BATCH,),
+        effect=Setting(
+            off=NoiseAggregation.PULSE,
+            splits="cycle-to-cycle noise is drawn once for each mini-batch",
+        ),
     )

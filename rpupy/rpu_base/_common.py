@@ -16,6 +16,7 @@ from rpupy.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
     NoiseManagementType,
+    PulseType,
     WeightNoiseType,
 )
 from rpupy.rpu_base import _cpu
@@ -25,7 +26,7 @@ Floats = NDArray[np.float32]
 #: The largest number of float32.
 LARGEST = float(np.finfo(np.float32).max)
 
-#: Codes of enum members in kernels: the enums of csrc/mvm.h.
+#: Codes of enum members in kernels: the enums of csrc/mvm.h and csrc/pulse.h.
 _CODES: dict[enum.Enum, int] = {
     NoiseManagementType.NONE: 0,
     NoiseManagementType.ABS_MAX: 1,
@@ -35,6 +36,13 @@ _CODES: dict[enum.Enum, int] = {
     BoundManagementType.ITERATIVE: 1,
     WeightNoiseType.NONE: 0,
     WeightNoiseType.ADDITIVE_CONSTANT: 1,
+    PulseType.STOCHASTIC_COMPRESSED: 0,
+    # The signs of x in two passes: crosspoints get the same pulses.
+    PulseType.STOCHASTIC: 0,
+    PulseType.MEAN_COUNT: 1,
+    PulseType.DETERMINISTIC_IMPLICIT: 2,
+    PulseType.NONE: -1,
+    PulseType.NONE_WITH_DEVICE: -1,
 }
 
 #: Fields of a device that act in Python, not in a kernel.
@@ -135,6 +143,11 @@ def bind_device(config_class: type) -> Binding:
         If the class names no kernel, or one has a field that the other lacks.
     """
     kernel = getattr(config_class, "kernel", None)
+    if kernel == "numpy":
+        raise ConfigError(
+            f"{config_class.__name__} is a NumpyDevice and must be the device of a"
+            " SingleRPUConfig itself, not a part of a unit cell or compound"
+        )
     if kernel not in _cpu.DEVICES:
         raise ConfigError(
             f"{config_class.__name__}.kernel must name a device kernel"

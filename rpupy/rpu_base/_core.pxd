@@ -22,6 +22,12 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         float* upkeep[4]
         int64_t upkeep_stride[4]
 
+    struct Window:
+        int64_t first_row
+        int64_t rows
+        int64_t first_column
+        int64_t columns
+
     struct UpdateArgs:
         TileView tile
         const float* x
@@ -35,11 +41,17 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         float dw_min_std
         float granularity
         uint32_t* pulse_ordinals
+        int64_t* pulse_counters
         const float* update
         const float* own
         float* cell[12]
         const float* low
         const float* high
+        const float* rates
+        uint32_t train_plane
+        int32_t write_train
+        int32_t route
+        Window window
 
     struct ProductArgs:
         TileView tile
@@ -98,6 +110,9 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         void (*draw_words)(const uint32_t*, const uint32_t*, uint32_t*, int64_t) noexcept nogil
         void (*words_to_normals)(const uint32_t*, float*, int64_t) noexcept nogil
         void (*evaluate)(int32_t, const float*, const float*, float*, int64_t) noexcept nogil
+        void (*count_pulses)(const UpdateArgs&, int32_t*, void*) noexcept nogil
+        void (*pulse_normals)(const TileView&, const uint32_t*, const uint32_t*, float*, int64_t) noexcept nogil
+        void (*show_pulses)(const UpdateArgs&, const uint32_t*, int64_t) noexcept nogil
 
     struct DeviceInfo:
         const char* name

@@ -80,6 +80,7 @@ class CpuBackend:
         weights: _Floats,
         apparent: _Floats | None,
         pulse_ordinals: _Words,
+        pulse_counters: NDArray[np.int64] | None,
         cell: tuple[_Floats, ...],
         own: _Floats,
         update: _Floats,
@@ -93,6 +94,30 @@ class CpuBackend:
         ordinal: int,
         threads: int,
     ) -> None: ...
+    def count_pulses(
+        self,
+        update: _Floats,
+        x: _Floats,
+        d: _Floats,
+        batch: int,
+        lr: float,
+        granularity: float,
+        ordinal: int,
+        first_row: int,
+        rows: int,
+        threads: int,
+    ) -> NDArray[np.int32]: ...
+    def pulse_normals(
+        self, crosspoints: _Words, ordinals: _Words, threads: int
+    ) -> _Floats: ...
+    def show_pulses(
+        self,
+        weights: _Floats,
+        apparent: _Floats,
+        pulse_ordinals: _Words,
+        crosspoints: _Words,
+        write_noise: float,
+    ) -> None: ...
     def populate(
         self,
         number: int,
@@ -102,6 +127,7 @@ class CpuBackend:
         cell: tuple[_Floats, ...],
         upkeep: tuple[_Floats, ...],
         threads: int,
+        plane: int = 0,
     ) -> None: ...
     def upkeep(
         self,
@@ -122,4 +148,5 @@ class CpuBackend:
         since: _Floats | None = None,
         previous: _Floats | None = None,
         threads: int = 1,
+        plane: int = 0,
     ) -> None: ...

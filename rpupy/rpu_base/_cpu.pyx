@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from rpupy.rpu_base cimport _core
@@ -282,7 +282,7 @@ cdef class CpuBackend:
         return self.table.longest_train(args)
 
     def update_pulsed(self, int number, cnp.ndarray weights, apparent, cnp.ndarray pulse_ordinals,
-                      tuple cell, cnp.ndarray own, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d,
+                      pulse_counters, tuple cell, cnp.ndarray own, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d,
                       int64_t batch, double lr, double granularity, double dw_min_std,
                       double write_noise, uint64_t ordinal, int threads):
         """Pulse trains of a mini-batch on the device with this number."""
@@ -303,6 +303,8 @@ cdef class CpuBackend:
         args.dw_min_std = _core.to_float32(dw_min_std)
         args.granularity = _core.to_float32(granularity)
         args.pulse_ordinals = <uint32_t*> cnp.PyArray_DATA(pulse_ordinals)
+        if pulse_counters is not None:
+            args.pulse_counters = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> pulse_counters)
         args.update = <const float*> cnp.PyArray_DATA(update)
         args.own = <const float*> cnp.PyArray_DATA(own)
         for k in range(len(cell)):
@@ -312,8 +314,60 @@ cdef class CpuBackend:
             self.table.update_pulsed[number](args, scratch)
         self.packed_is_stale = True
 
+    def count_pulses(self, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d, int64_t batch, double lr,
+                     double granularity, uint64_t ordinal, int64_t first_row, int64_t rows, int threads):
+        """Pulses of each vector on each crosspoint of some rows, (batch, rows, in) int32; down below 0."""
+        cdef _core.UpdateArgs args
+        cdef void* scratch
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.tile.threads = threads
+        args.x = <const float*> cnp.PyArray_DATA(x)
+        args.d = <const float*> cnp.PyArray_DATA(d)
+        args.batch = batch
+        args.lr = _core.to_float32(lr)
+        args.granularity = _core.to_float32(granularity)
+        args.update = <const float*> cnp.PyArray_DATA(update)
+        args.ordinal = ordinal
+        args.window.first_row = first_row
+        args.window.rows = rows
+        cdef cnp.ndarray counts = np.empty((batch, rows, self.view.in_size), dtype=np.int32)
+        cdef int32_t* data = <int32_t*> cnp.PyArray_DATA(counts)
+        scratch = self.reserve(self.table.update_pulsed_scratch(args))
+        with nogil:
+            self.table.count_pulses(args, data, scratch)
+        return counts
+
+    def pulse_normals(self, cnp.ndarray crosspoints, cnp.ndarray ordinals, int threads):
+        """Normal of the pulse with this ordinal at each of these crosspoints."""
+        cdef _core.TileView view = self.view
+        cdef int64_t n = cnp.PyArray_SIZE(crosspoints)
+        cdef cnp.ndarray z = np.empty(n, dtype=np.float32)
+        cdef const uint32_t* where = <const uint32_t*> cnp.PyArray_DATA(crosspoints)
+        cdef const uint32_t* which = <const uint32_t*> cnp.PyArray_DATA(ordinals)
+        cdef float* data = <float*> cnp.PyArray_DATA(z)
+        view.threads = threads
+        with nogil:
+            self.table.pulse_normals(view, where, which, data, n)
+        return z
+
+    def show_pulses(self, cnp.ndarray weights, cnp.ndarray apparent, cnp.ndarray pulse_ordinals,
+                    cnp.ndarray crosspoints, double write_noise):
+        """Draw the apparent weights of crosspoints anew, after their last pulse."""
+        cdef _core.UpdateArgs args
+        cdef int64_t n = cnp.PyArray_SIZE(crosspoints)
+        cdef const uint32_t* where = <const uint32_t*> cnp.PyArray_DATA(crosspoints)
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.weights = <float*> cnp.PyArray_DATA(weights)
+        args.apparent = <float*> cnp.PyArray_DATA(apparent)
+        args.pulse_ordinals = <uint32_t*> cnp.PyArray_DATA(pulse_ordinals)
+        args.write_noise = _core.to_float32(write_noise)
+        with nogil:
+            self.table.show_pulses(args, where, n)
+
     def populate(self, int number, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
-                 int threads):
+                 int threads, uint32_t plane=0):
         """Draw the planes of a pulsed device; an upkeep plane of size one gets one number."""
         cdef _core.PopulateArgs args
         cdef int k
@@ -321,6 +375,7 @@ cdef class CpuBackend:
         args.tile = self.view
         args.tile.key[0] = key[0]
         args.tile.key[1] = key[1]
+        args.tile.plane = plane
         args.tile.threads = threads
         args.pulsed = <const float*> cnp.PyArray_DATA(pulsed)
         args.own = <const float*> cnp.PyArray_DATA(own)
@@ -335,7 +390,7 @@ cdef class CpuBackend:
     def upkeep(self, str operation, cnp.ndarray weights, cnp.ndarray low, cnp.ndarray high, *,
                values=(), numbers=(), uint64_t ordinal=0, int64_t first_column=0, int64_t columns=0,
                target=None, drift=None, double now=0.0, start=None, since=None, previous=None,
-               int threads=1):
+               int threads=1, uint32_t plane=0):
         """Run one maintenance operation over all crosspoints.
 
         `values` are its planes and `numbers` its scalars, in the order of UpkeepArgs in
@@ -362,6 +417,7 @@ cdef class CpuBackend:
         else:
             raise ValueError(f"operation must name an upkeep kernel, got {operation!r}")
         args.tile = self.view
+        args.tile.plane = plane
         args.tile.threads = threads
         args.weights = <float*> cnp.PyArray_DATA(weights)
         args.low = <const float*> cnp.PyArray_DATA(low)

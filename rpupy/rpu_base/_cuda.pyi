@@ -107,6 +107,7 @@ class CudaBackend:
         weights: DeviceArray,
         apparent: DeviceArray | None,
         pulse_ordinals: DeviceArray,
+        pulse_counters: DeviceArray | None,
         cell: tuple[DeviceArray, ...],
         own: _Floats,
         update: _Floats,
@@ -129,6 +130,7 @@ class CudaBackend:
         cell: tuple[DeviceArray, ...],
         upkeep: tuple[_Plane, ...],
         threads: int,
+        plane: int = 0,
     ) -> None: ...
     def upkeep(
         self,
@@ -149,6 +151,7 @@ class CudaBackend:
         since: DeviceArray | None = None,
         previous: DeviceArray | None = None,
         threads: int = 1,
+        plane: int = 0,
     ) -> None: ...
     def gather_vectors(
         self,

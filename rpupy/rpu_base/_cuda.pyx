@@ -36,6 +36,8 @@ cdef extern from *:
 
 
 cdef int _DL_DEVICE = 1 if RPUPY_ON_HOST else 2  # kDLCPU, kDLCUDA
+#: Tensors that are used in place; on the host, kDLExtDev stands in for what other libraries have.
+cdef int _DL_TAKEN = 12 if RPUPY_ON_HOST else 2
 cdef int _DL_FLOAT = 2
 cdef int _DL_UINT = 1
 #: Attribute by which arrays of this backend are recognised, ours and those of others.
@@ -367,8 +369,15 @@ cdef class CudaBackend:
     def write(self, DeviceArray array, value):
         """Overwrite an array with numbers of the same shape."""
         cdef cnp.ndarray host = np.ascontiguousarray(value, dtype=array.dtype)
-        _check(cu.copy_bytes(self.stream.place, array.data, cnp.PyArray_DATA(host), array.nbytes,
-                             cu.cudaMemcpyHostToDevice))
+        cdef const void* data = cnp.PyArray_DATA(host)
+        cdef size_t size = array.nbytes
+        cdef cu.Status status
+        with nogil:
+            status = cu.copy_bytes(self.stream.place, array.data, data, size,
+                                   cu.cudaMemcpyHostToDevice)
+            if not status.failed():
+                status = cu.wait_for(self.stream.place)
+        _check(status)
 
     def copy(self, DeviceArray target, DeviceArray source):
         """Overwrite an array with another of the same shape."""
@@ -390,7 +399,7 @@ cdef class CudaBackend:
             return self._described_array(value, described, name)
         if hasattr(value, "__dlpack_device__"):
             kind, number = value.__dlpack_device__()
-            if int(kind) == _DL_DEVICE and not RPUPY_ON_HOST:
+            if int(kind) == _DL_TAKEN:
                 return self._dlpack_array(value, int(number), name)
         return None
 
@@ -398,14 +407,25 @@ cdef class CudaBackend:
         shape, strides = tuple(described["shape"]), described.get("strides")
         if np.dtype(described["typestr"]) != np.float32:
             raise TypeError(f"{name} must be of float32, got {described['typestr']}")
-        if isinstance(value, DeviceArray) and value.device != self.device:
-            raise ValueError(f"{name} must be on device {self.device}, got {value.device}")
         if not _c_order(shape, strides, 4):
             raise ValueError(f"{name} must be in C order on the device, got strides {strides}")
+        cdef void* data = <void*> <intptr_t> described["data"][0]
+        if math.prod(shape) > 0:
+            self.check_memory(data, name)
         producer = described.get("stream")
         if producer is not None:
             _check(cu.follow(self.stream.place, <cu.cudaStream_t> <intptr_t> producer))
-        return _view(self.stream, <void*> <intptr_t> described["data"][0], shape, np.float32, value)
+        return _view(self.stream, data, shape, np.float32, value)
+
+    cdef int check_memory(self, void* data, object name) except -1:
+        """Refuse memory that this device cannot use: the protocol does not say where it is."""
+        cdef cu.cbool usable = False
+        cdef int device = -1
+        _check(cu.look_at_memory(self.stream.place, data, &usable, &device))
+        if not usable:
+            where = f"device {device}" if device >= 0 else "memory of the host"
+            raise ValueError(f"{name} must be on device {self.device}, got {where}")
+        return 0
 
     def _dlpack_array(self, value, number, name):
         cdef cu.ManagedTensor* managed
@@ -436,9 +456,14 @@ cdef class CudaBackend:
         cdef size_t size = cnp.PyArray_NBYTES(host)
         cdef const void* data = cnp.PyArray_DATA(host)
         cdef cu.Status status
-        _check(room.reserve(self.stream.place.device, size))
         with nogil:
-            status = cu.copy_bytes(self.stream.place, room.data(), data, size, cu.cudaMemcpyHostToDevice)
+            status = room.reserve(self.stream.place.device, size)
+            if not status.failed():
+                status = cu.copy_bytes(self.stream.place, room.data(), data, size,
+                                       cu.cudaMemcpyHostToDevice)
+            if status.failed():
+                # An array before this one may still be on its way.
+                cu.wait_for(self.stream.place)
         _check(status)
         return room.data()
 
@@ -517,9 +542,10 @@ cdef class CudaBackend:
         args.x = <const float*> self.staged(x, &self.first_stage)
         args.d = <const float*> self.staged(d, &self.second_stage)
         with nogil:
-            status = cu.update_exact(self.stream.place, args)
-        _check(status)
-        self.release(x, d)
+            status = cu.note_copies(self.stream.place)
+            if not status.failed():
+                status = cu.update_exact(self.stream.place, args)
+        self.release(x, d, status)
 
     def longest_train(self, cnp.ndarray update, float lr, float granularity):
         """Words that the longest pulse train of an update may take."""
@@ -530,7 +556,7 @@ cdef class CudaBackend:
         args.update = <const float*> cnp.PyArray_DATA(update)
         return cu.longest_train(args)
 
-    def update_pulsed(self, int number, weights, apparent, pulse_ordinals, tuple cell,
+    def update_pulsed(self, int number, weights, apparent, pulse_ordinals, pulse_counters, tuple cell,
                       cnp.ndarray own, cnp.ndarray update, x, d, int64_t batch, float lr,
                       float granularity, float dw_min_std, float write_noise, uint64_t ordinal,
                       int threads):
@@ -549,6 +575,7 @@ cdef class CudaBackend:
         args.dw_min_std = dw_min_std
         args.granularity = granularity
         args.pulse_ordinals = <uint32_t*> _data(pulse_ordinals)
+        args.pulse_counters = <int64_t*> _data(pulse_counters)
         args.update = <const float*> cnp.PyArray_DATA(update)
         args.own = <const float*> cnp.PyArray_DATA(own)
         for k in range(len(cell)):
@@ -557,18 +584,25 @@ cdef class CudaBackend:
         args.x = <const float*> self.staged(x, &self.first_stage)
         args.d = <const float*> self.staged(d, &self.second_stage)
         with nogil:
-            status = cu.update_pulsed(self.stream.place, number, args, self.scratch.data())
-        _check(status)
-        self.release(x, d)
+            status = cu.note_copies(self.stream.place)
+            if not status.failed():
+                status = cu.update_pulsed(self.stream.place, number, args, self.scratch.data())
+        self.release(x, d, status)
 
-    cdef int release(self, object x, object d) except -1:
-        """Wait where arrays of others were used, which they may free at once."""
-        if isinstance(x, DeviceArray) or isinstance(d, DeviceArray):
-            self.stream.wait()
-        return 0
+    cdef int release(self, object x, object d, cu.Status status) except -1:
+        """Wait until the caller may change or free x and d, then raise what a call has answered."""
+        cdef cu.Status waited
+        cdef bint in_place = isinstance(x, DeviceArray) or isinstance(d, DeviceArray)
+        with nogil:
+            if in_place:
+                waited = cu.wait_for(self.stream.place)
+            else:
+                waited = cu.wait_for_copies(self.stream.place)
+        _check(status)
+        return _check(waited)
 
     def populate(self, int number, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
-                 int threads):
+                 int threads, uint32_t plane=0):
         """Draw the planes of a pulsed device; an upkeep plane of size one gets one number."""
         cdef _core.PopulateArgs args
         cdef cu.Status status
@@ -577,6 +611,7 @@ cdef class CudaBackend:
         args.tile = self.view
         args.tile.key[0] = key[0]
         args.tile.key[1] = key[1]
+        args.tile.plane = plane
         args.pulsed = <const float*> cnp.PyArray_DATA(pulsed)
         args.own = <const float*> cnp.PyArray_DATA(own)
         for k in range(len(cell)):
@@ -590,7 +625,8 @@ cdef class CudaBackend:
 
     def upkeep(self, str operation, weights, low, high, *, values=(), numbers=(),
                uint64_t ordinal=0, int64_t first_column=0, int64_t columns=0, target=None,
-               drift=None, float now=0.0, start=None, since=None, previous=None, int threads=1):
+               drift=None, float now=0.0, start=None, since=None, previous=None, int threads=1,
+               uint32_t plane=0):
         """Run one maintenance operation over all crosspoints.
 
         `values` are its planes and `numbers` its scalars, in the order of UpkeepArgs in
@@ -618,6 +654,7 @@ cdef class CudaBackend:
         else:
             raise ValueError(f"operation must name an upkeep kernel, got {operation!r}")
         args.tile = self.view
+        args.tile.plane = plane
         args.weights = _floats(weights)
         args.low = _floats(low)
         args.high = _floats(high)

@@ -9,13 +9,12 @@ the counters that it used: a call that fails changes nothing.
 from __future__ import annotations
 
 import copy
-import math
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rpupy import threads
 from rpupy.errors import StateError
@@ -24,6 +23,7 @@ from rpupy.parameters.in_use import parameters_in_use
 
 from . import _common, _cpu
 from ._common import Floats, real_number, size, whole_number
+from .plane import UPKEEP_PLANES, DevicePlane
 
 #: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
 _STREAMS = {"forward": 32, "forward_eval": 37, "backward": 42, "backward_eval": 47}
@@ -32,24 +32,13 @@ _COUNTERS = (
     *_STREAMS,
     "update",
     "init",
-    "diffusion",
-    "reset",
-    "drift",
-    "redraw",
 )
-_BASE_PLANES = _cpu.FIELDS["pulsed_cell"]
-_UPKEEP_PLANES = _cpu.FIELDS["upkeep"]
 _UNBOUNDED = ("weights", "drift_start", "drift_previous")
 _MAX_TRAIN_WORDS = 8192
 _MAX_CROSSPOINTS = 2**32
 _MAX_BATCH = 2**31
 #: Rates up to this are 0 in float32.
 _ZERO_RATE = 2.0**-150
-_NO_BOUND = (
-    np.array(-np.inf, dtype=np.float32),
-    np.array(np.inf, dtype=np.float32),
-)
-_ZERO = np.array(0.0, dtype=np.float32)
 
 
 class CoreTile:
@@ -95,10 +84,9 @@ class CoreTile:
         self._place = place
         self.lock = threading.RLock()
         self._key = tuple(int(word) for word in seed.generate_state(2, np.uint32))
-        self._counters = dict.fromkeys(_COUNTERS, 0)
-        self._drift_time = 0.0
         self._learning_rate = 0.1
         self._bind()
+        self._counters = dict.fromkeys(self._counter_names(), 0)
         self._allocate()
         self._draw_devices()
         self.set_weights_uniform_random(-0.1, 0.1)
@@ -107,29 +95,11 @@ class CoreTile:
 
     def _bind(self) -> None:
         """Pack the configuration for the kernels and choose how updates run."""
-        device = self.config.device.resolved()
         update = getattr(self.config, "update", None)
         self._pulse_type = PulseType.NONE if update is None else update.pulse_type
-        binding = _common.bind_device(type(device))
-        if binding.pulsed and self._pulse_type is PulseType.NONE:
-            # Pulses switched off leave an exact weight: the device's decay, diffusion,
-            # reset and drift without spread, and no bounds.
-            number, pulsed, params, cell = _cpu.DEVICES["ideal"]
-            binding = _common.Binding(number, pulsed, params, cell)
-        self._binding = binding
-        self._own = _common.pack(binding.params, device)
-        self._drift = _common.pack(_cpu.FIELDS["drift"], device)
-        self._dw_min = 0.0
-        self._granularity = 1.0
-        self._write_noise_std = 0.0
-        self._dw_min_std = 0.0
-        if binding.pulsed:
-            self._pulsed = _common.pack(_cpu.FIELDS["pulsed"], device)
+        if update is not None:
             self._update = _common.pack(_cpu.FIELDS["update"], update)
-            self._dw_min = float(device.dw_min)
-            self._dw_min_std = float(device.dw_min_std)
-            self._granularity = float(device.weight_granularity())
-            self._write_noise_std = float(getattr(device, "write_noise_std", 0.0))
+        self._planes = self._make_planes()
         if hasattr(self.config, "forward"):
             self._forward_io = _common.pack_io(self.config.forward)
             self._backward_io = _common.pack_io(self.config.backward)
@@ -137,52 +107,33 @@ class CoreTile:
             self._forward_io = self._backward_io = _common.perfect_io()
         self._backend = self._new_backend(self._key)
 
+    def _make_planes(self) -> list[DevicePlane]:
+        """Bind the devices; pulses switched off leave an exact weight."""
+        exact = self._pulse_type is PulseType.NONE
+        return [DevicePlane(self, self.config.device, exact)]
+
+    def _counter_names(self) -> tuple[str, ...]:
+        """Names of all counters, in their order."""
+        return (*_COUNTERS, *(n for plane in self._planes for n in plane.counters()))
+
     def _new_backend(self, key: tuple[int, ...]) -> Any:
         return self.backend_class(self.out_size, self.in_size, key)
 
     @property
+    def _plane(self) -> DevicePlane:
+        """The only plane, of a tile of single devices."""
+        return self._planes[0]
+
+    @property
     def _pulsed_device(self) -> bool:
-        return bool(self._binding.pulsed)
-
-    @property
-    def _has_write_noise(self) -> bool:
-        return self._pulsed_device and self._write_noise_std > 0.0
-
-    @property
-    def _has_drift(self) -> bool:
-        nu = self.config.device.drift.nu if hasattr(self.config.device, "drift") else 0
-        return bool(nu > 0.0 if self._pulsed_device else nu != 0.0)
+        return self._plane.pulsed
 
     def _plane_shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
-        """Name, shape and type of every array of the state, in its order.
-
-        An upkeep plane without spread has shape (): one number for all crosspoints.
-        """
-        shape = (self.out_size, self.in_size)
-        planes: dict[str, tuple[tuple[int, ...], type]] = {
-            "weights": (shape, np.float32)
-        }
-        if self._pulsed_device:
-            names = (*_BASE_PLANES, *self._binding.cell)
-            planes |= {name: (shape, np.float32) for name in names}
-            device = self.config.device
-            spreads = {
-                "decay_scales": device.lifetime > 0.0 and device.lifetime_dtod,
-                "diffusion_rates": device.diffusion > 0.0 and device.diffusion_dtod,
-                # A symmetry point that is subtracted differs between crosspoints.
-                "reset_bias": device.reset_dtod > 0.0
-                or getattr(device, "subtract_symmetry_point", False),
-                "drift_nu": device.drift.nu and device.drift.nu_dtod,
-            }
-            for name in _UPKEEP_PLANES:
-                planes[name] = (shape if spreads[name] else (), np.float32)
-            planes["pulse_ordinals"] = (shape, np.uint32)
-            if self._has_write_noise:
-                planes["persistent_weights"] = (shape, np.float32)
-        if self._has_drift:
-            for name in ("drift_start", "drift_since", "drift_previous"):
-                planes[name] = (shape, np.float32)
-        return planes
+        """Name, shape and type of every array of the state, in its order."""
+        shapes: dict[str, tuple[tuple[int, ...], type]] = {}
+        for plane in self._planes:
+            shapes |= plane.shapes((self.out_size, self.in_size))
+        return shapes
 
     def _allocate(self) -> None:
         # NumPy arrays, or what the backend has in their place; numbers are always NumPy's.
@@ -193,25 +144,13 @@ class CoreTile:
 
     def _draw_devices(self) -> None:
         """Draw the device-to-device spread, with the construction seed if one is given."""
-        if not self._pulsed_device:
-            return
         key = self._key
-        if self.config.device.construction_seed != 0:
-            seed = np.random.SeedSequence(self.config.device.construction_seed)
+        construction_seed = getattr(self.config.device, "construction_seed", 0)
+        if construction_seed != 0:
+            seed = np.random.SeedSequence(construction_seed)
             key = tuple(int(word) for word in seed.generate_state(2, np.uint32))
-        self._backend.populate(
-            self._binding.number,
-            key,
-            self._pulsed,
-            self._own,
-            self._cell_planes(),
-            tuple(self._arrays[name] for name in _UPKEEP_PLANES),
-            threads.get_num_threads(),
-        )
-
-    def _cell_planes(self) -> tuple[Floats, ...]:
-        names = (*_BASE_PLANES, *self._binding.cell)
-        return tuple(self._arrays[name] for name in names)
+        for plane in self._planes:
+            plane.draw(key)
 
     # ---- product ---------------------------------------------------------------------
 
@@ -458,11 +397,10 @@ class CoreTile:
             self._counters["update"] += batch
 
     def _update_exact(self, x: Floats, d: Floats, batch: int) -> None:
-        low = high = None
-        if self._pulsed_device:
-            low, high = self._arrays["min_bound"], self._arrays["max_bound"]
+        plane = self._plane
+        low, high = plane.bounds if plane.pulsed else (None, None)
         self._backend.update_exact(
-            self._true_weights,
+            plane.true_weights,
             x,
             d,
             batch,
@@ -471,41 +409,42 @@ class CoreTile:
             high,
             threads.get_num_threads(),
         )
-        if self._has_write_noise:
-            # One redraw for each vector, of which only the last shows: a mini-batch in
-            # parts gives the same bits.
-            self._counters["redraw"] += batch - 1
-            self._redraw()
+        # One redraw for each vector, of which only the last shows: a mini-batch in parts
+        # gives the same bits.
+        plane.redraw(batch)
 
     def _update_pulsed(self, x: Floats, d: Floats, batch: int) -> None:
-        words = self._backend.longest_train(
-            self._update, self._learning_rate, self._granularity
-        )
-        if words > _MAX_TRAIN_WORDS:
-            raise ValueError(
-                "the learning rate must ask for pulse trains of at most"
-                f" {31 * _MAX_TRAIN_WORDS} slots, got {self._learning_rate!r} with"
-                f" granularity {self._granularity!r} and fixed_bl=False"
-            )
-        noisy = self._has_write_noise
+        plane = self._plane
+        self._check_train(self._update, self._learning_rate, plane.granularity)
         self._backend.update_pulsed(
-            self._binding.number,
-            self._true_weights,
-            self._arrays["weights"] if noisy else None,
-            self._arrays["pulse_ordinals"],
-            self._cell_planes(),
-            self._own,
+            plane.binding.number,
+            plane.true_weights,
+            plane.visible_weights if plane.has_write_noise else None,
+            plane.array("pulse_ordinals"),
+            plane.pulse_counters,
+            plane.cell(),
+            plane.own,
             self._update,
             x,
             d,
             batch,
             self._learning_rate,
-            self._granularity,
-            self._dw_min_std,
-            self._write_noise_std * self._dw_min,
+            plane.granularity,
+            plane.dw_min_std,
+            plane.apparent_noise,
             self._counters["update"],
             threads.get_num_threads(),
         )
+
+    def _check_train(self, update: Floats, rate: float, granularity: float) -> None:
+        """Refuse a learning rate that asks for trains that are too long."""
+        words = self._backend.longest_train(update, rate, granularity)
+        if words > _MAX_TRAIN_WORDS:
+            raise ValueError(
+                "the learning rate must ask for pulse trains of at most"
+                f" {31 * _MAX_TRAIN_WORDS} slots, got {rate!r} with"
+                f" granularity {granularity!r} and fixed_bl=False"
+            )
 
     def get_learning_rate(self) -> float:
         """Return the learning rate."""
@@ -516,48 +455,6 @@ class CoreTile:
         self._learning_rate = real_number(learning_rate, "learning_rate")
 
     # ---- weights ---------------------------------------------------------------------
-
-    @property
-    def _true_weights(self) -> Floats:
-        """The weights that pulses and maintenance act on, apart from write noise."""
-        return self._arrays[
-            "persistent_weights" if self._has_write_noise else "weights"
-        ]
-
-    @property
-    def _bounds(self) -> tuple[Floats, Floats]:
-        if self._pulsed_device:
-            return self._arrays["min_bound"], self._arrays["max_bound"]
-        return _NO_BOUND
-
-    def _run_upkeep(self, operation: str, **arguments: Any) -> None:
-        self._backend.upkeep(
-            operation,
-            self._true_weights,
-            *self._bounds,
-            threads=threads.get_num_threads(),
-            **arguments,
-        )
-
-    def _redraw(self) -> None:
-        """Draw the apparent weights of all crosspoints anew."""
-        self._run_upkeep(
-            "apparent",
-            numbers=(self._write_noise_std * self._dw_min,),
-            ordinal=self._counters["redraw"],
-            target=self._arrays["weights"],
-        )
-        self._counters["redraw"] += 1
-
-    def _show(self) -> None:
-        """Make the apparent weights of weights that were just set."""
-        if not self._has_write_noise:
-            return
-        if self.config.device.apply_write_noise_on_set:
-            self._redraw()
-        else:
-            self._backend.copy(self._arrays["weights"], self._true_weights)
-            self._backend.weights_changed()
 
     def get_weights(self) -> Floats:
         """Return a copy of the visible weights, shape (out, in)."""
@@ -579,9 +476,7 @@ class CoreTile:
         """
         array = _common.matrix(weights, "weights", (self.out_size, self.in_size))
         with self.lock:
-            self._backend.write(self._true_weights, array)
-            self._run_upkeep("clip", numbers=(-1.0,))
-            self._show()
+            self._plane.set_weights(array)
 
     def set_weights_uniform_random(self, low: float, high: float) -> None:
         """Draw the weights uniformly from [low, high), clipped to the bounds."""
@@ -590,11 +485,8 @@ class CoreTile:
             raise ValueError(f"low must not be above high, got {low} and {high}")
         real_number(high - low, "high - low")
         with self.lock:
-            self._run_upkeep(
-                "uniform", numbers=(low, high), ordinal=self._counters["init"]
-            )
+            self._plane.set_uniform(low, high, self._counters["init"])
             self._counters["init"] += 1
-            self._show()
 
     # ---- maintenance -----------------------------------------------------------------
 
@@ -602,30 +494,14 @@ class CoreTile:
         """Decay towards the reset bias, with a rate scaled by `alpha`."""
         alpha = real_number(alpha, "alpha")
         with self.lock:
-            if self._pulsed_device:
-                values = (self._arrays["decay_scales"], self._arrays["reset_bias"])
-                self._run_upkeep("decay", values=values, numbers=(alpha,))
-            else:
-                factor = _cpu.decay_factor(self._binding.number, self._own, alpha)
-                if factor == 1.0:
-                    return
-                values = (np.array(factor, dtype=np.float32), _ZERO)
-                self._run_upkeep("decay", values=values, numbers=(1.0,))
-            self._after_upkeep()
+            for plane in self._planes:
+                plane.decay(alpha)
 
     def diffuse_weights(self) -> None:
         """Add one step of diffusion."""
         with self.lock:
-            if self._pulsed_device:
-                rates = self._arrays["diffusion_rates"]
-            else:
-                diffusion = max(float(self.config.device.diffusion), 0.0)
-                rates = np.array(diffusion, dtype=np.float32)
-            self._run_upkeep(
-                "diffuse", values=(rates,), ordinal=self._counters["diffusion"]
-            )
-            self._counters["diffusion"] += 1
-            self._after_upkeep()
+            for plane in self._planes:
+                plane.diffuse()
 
     def reset_columns(
         self,
@@ -654,31 +530,22 @@ class CoreTile:
         prob = real_number(reset_prob, "reset_prob")
         if not 0.0 <= prob <= 1.0:
             raise ValueError(f"reset_prob must be in [0, 1], got {reset_prob!r}")
-        device = self.config.device
-        if not hasattr(device, "reset_std"):
-            raise NotImplementedError(f"{type(device).__name__} has no reset")
         columns = self.in_size if columns < 0 else min(columns, self.in_size)
+        for plane in self._planes:
+            if not hasattr(plane.device, "reset_std"):
+                raise NotImplementedError(f"{type(plane.device).__name__} has no reset")
         if columns == 0 or prob == 0.0:
             return
         with self.lock:
-            bias = self._arrays["reset_bias"] if self._pulsed_device else _ZERO
-            self._run_upkeep(
-                "reset",
-                values=(bias,),
-                numbers=(max(float(device.reset_std), 0.0), prob),
-                ordinal=self._counters["reset"],
-                first_column=start,
-                columns=columns,
-            )
-            self._counters["reset"] += 1
-            self._after_upkeep()
+            for plane in self._planes:
+                plane.reset(start, columns, prob)
 
     def clip_weights(self, limit: float) -> None:
         """Limit the weights to [-limit, limit]; a negative limit keeps the bounds only."""
         limit = real_number(limit, "limit")
         with self.lock:
-            self._run_upkeep("clip", numbers=(limit,))
-            self._after_upkeep()
+            for plane in self._planes:
+                plane.clip(limit)
 
     def drift_weights(self, delta_t: float = 1.0) -> None:
         """Let the weights drift for `delta_t` (in seconds, as ``drift.t_0`` is).
@@ -688,46 +555,15 @@ class CoreTile:
         delta_t = real_number(delta_t, "delta_t")
         if delta_t < 0.0:
             raise ValueError(f"delta_t must not be negative, got {delta_t!r}")
-        if not self._has_drift:
-            return
-        drift = self.config.device.drift
         with self.lock:
-            # Kernels count time in float32; beyond that it stands still.
-            now = min(self._drift_time + delta_t / float(drift.t_0), _common.LARGEST)
-            arrays = self._arrays
-            if self._counters["drift"] == 0:
-                self._backend.copy(arrays["drift_start"], self._true_weights)
-                self._backend.copy(arrays["drift_previous"], self._true_weights)
-            if self._pulsed_device:
-                exponents = arrays["drift_nu"]
-            else:
-                exponents = np.array(drift.nu, dtype=np.float32)
-            self._run_upkeep(
-                "drift",
-                values=(exponents,),
-                drift=self._drift,
-                now=now,
-                start=arrays["drift_start"],
-                since=arrays["drift_since"],
-                previous=arrays["drift_previous"],
-                ordinal=self._counters["drift"],
-            )
-            self._drift_time = now
-            self._counters["drift"] += 1
-            self._after_upkeep()
-
-    def _after_upkeep(self) -> None:
-        if self._has_write_noise:
-            self._redraw()
+            for plane in self._planes:
+                plane.drift(delta_t)
 
     # ---- hidden parameters -----------------------------------------------------------
 
     def get_hidden_parameter_names(self) -> list[str]:
         """Names of the parameters that each crosspoint has; empty for exact devices."""
-        if not self._pulsed_device:
-            return []
-        noisy = ["persistent_weights"] if self._has_write_noise else []
-        return [*_BASE_PLANES, *_UPKEEP_PLANES, *noisy, *self._binding.cell]
+        return [name for plane in self._planes for name in plane.hidden_names()]
 
     def get_hidden_parameters(self) -> dict[str, Floats]:
         """Return copies of the hidden parameters, each of shape (out, in)."""
@@ -768,29 +604,30 @@ class CoreTile:
             name: _common.matrix(parameters[name], f"parameters[{name!r}]", shape)
             for name in names
         }
-        if not self._has_drift:
-            del values["drift_nu"]
-        mean_step = _mean_step(values["dwmin_up"], values["dwmin_down"])
         with self.lock:
-            for name, value in values.items():
-                if name in _UPKEEP_PLANES and np.all(value == value.flat[0]):
-                    values[name] = np.array(value.flat[0], dtype=np.float32)
-            self._arrays |= {
-                name: self._backend.array_from(value) for name, value in values.items()
-            }
-            self._refresh_granularity(mean_step)
-            self._run_upkeep("clip", numbers=(-1.0,))
-            self._show()
+            self._set_hidden(values)
 
-    def _refresh_granularity(self, mean: float) -> None:
-        device = self.config.device.resolved()
-        # The small part keeps float32 rounding of a device without spread from counting.
-        tolerance = 2.0 * abs(device.dw_min_dtod) + 1e-5
-        if abs(mean - self._dw_min) > tolerance * self._dw_min and mean > 0.0:
-            self._granularity = mean * float(
-                device.weight_granularity() / device.dw_min
-            )
-            self._dw_min = mean
+    def _set_hidden(self, values: dict[str, Floats]) -> None:
+        for plane in self._planes:
+            plane.take_hidden(values)
+            plane.bound()
+
+    def get_pulse_counters(self) -> NDArray[np.int64]:
+        """Return how many pulses each crosspoint has received since it was built.
+
+        Returns
+        -------
+        ndarray of int64, shape (2 n, out, in)
+            For each of the n devices that count pulses (``count_pulses``): pulses down,
+            then pulses up.
+        """
+        counters = np.zeros((0, self.out_size, self.in_size), dtype=np.int64)
+        with self.lock:
+            for plane in self._planes:
+                if plane.pulse_counters is not None:
+                    own = self._backend.read(plane.pulse_counters)
+                    counters = np.concatenate([counters, own])
+        return counters
 
     # ---- state -----------------------------------------------------------------------
 
@@ -805,9 +642,7 @@ class CoreTile:
                 "key": list(self._key),
                 "counters": dict(self._counters),
                 "learning_rate": self._learning_rate,
-                "drift_time": self._drift_time,
-                "dw_min": self._dw_min,
-                "granularity": self._granularity,
+                **self._numbers(),
             }
             return meta, {name: self._read(name) for name in self._arrays}
 
@@ -815,12 +650,24 @@ class CoreTile:
         array: np.ndarray = self._backend.read(self._arrays[name])
         return array
 
+    def _numbers(self) -> dict[str, Any]:
+        """Return the numbers of the state beside those of all tiles."""
+        return dict(self._plane.numbers())
+
+    def _check_numbers(self, numbers: Mapping[str, Any]) -> None:
+        """Raise StateError if `_set_numbers` would not take these."""
+        _check_plane_numbers(numbers)
+
+    def _set_numbers(self, numbers: Mapping[str, Any]) -> None:
+        """Take what `_numbers` returned."""
+        self._plane.set_numbers(numbers)
+
     def check_state(self, meta: Any, arrays: Mapping[str, np.ndarray]) -> None:
         """Raise StateError if `set_state` would not take this state."""
         if not isinstance(meta, dict):
             raise StateError("the core state must be an object")
-        wanted = {"key", "counters", "learning_rate", "drift_time", "dw_min"}
-        wanted.add("granularity")
+        numbers = self._numbers()
+        wanted = {"key", "counters", "learning_rate", *numbers}
         if set(meta) != wanted:
             raise StateError(
                 f"the core state must have {sorted(wanted)}, got {sorted(meta)}"
@@ -831,28 +678,24 @@ class CoreTile:
         for word in key:
             _check_count(word, "key", 2**32)
         counters = meta["counters"]
-        if not isinstance(counters, dict) or set(counters) != set(_COUNTERS):
-            raise StateError(f"counters must be {list(_COUNTERS)}, got {counters!r}")
+        names = self._counter_names()
+        if not isinstance(counters, dict) or set(counters) != set(names):
+            raise StateError(f"counters must be {list(names)}, got {counters!r}")
         for name, count in counters.items():
             # The end of the range stays out of reach of what follows.
             _check_count(count, name, 2**63)
-        for name in ("learning_rate", "drift_time", "dw_min", "granularity"):
-            value = meta[name]
-            try:
-                real_number(value, name)
-            except (TypeError, ValueError) as error:
-                raise StateError(str(error)) from None
-        if meta["granularity"] <= 0.0:
-            raise StateError(f"granularity must be above 0, got {meta['granularity']}")
+        _check_real(meta["learning_rate"], "learning_rate")
+        self._check_numbers({name: meta[name] for name in numbers})
         planes = self._plane_shapes()
         if set(arrays) != set(planes):
             raise StateError(
                 f"the arrays must be {sorted(planes)}, got {sorted(arrays)}"
             )
         full = (self.out_size, self.in_size)
+        upkeep = {n + p.suffix for p in self._planes for n in UPKEEP_PLANES}
         for name, (shape, dtype) in planes.items():
             array = arrays[name]
-            shapes = {shape, full, ()} if name in _UPKEEP_PLANES else {shape}
+            shapes = {shape, full, ()} if name in upkeep else {shape}
             if array.shape not in shapes or array.dtype != dtype:
                 raise StateError(
                     f"{name} must be {np.dtype(dtype)} of shape {shape},"
@@ -862,6 +705,8 @@ class CoreTile:
             bounded = self._pulsed_device or name not in _UNBOUNDED
             if bounded and dtype is np.float32 and not np.isfinite(array).all():
                 raise StateError(f"{name} must be finite")
+            if dtype is np.int64 and (array < 0).any():
+                raise StateError(f"{name} must not be negative")
 
     def set_state(self, meta: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the whole state by one that `state` returned.
@@ -881,11 +726,10 @@ class CoreTile:
             }
             self._backend = backend
             self._key = key
-            self._counters = {name: meta["counters"][name] for name in _COUNTERS}
+            counters = meta["counters"]
+            self._counters = {name: counters[name] for name in self._counter_names()}
             self._learning_rate = float(meta["learning_rate"])
-            self._drift_time = float(meta["drift_time"])
-            self._dw_min = float(meta["dw_min"])
-            self._granularity = float(meta["granularity"])
+            self._set_numbers({name: meta[name] for name in self._numbers()})
 
     @classmethod
     def from_state(
@@ -928,6 +772,8 @@ class CoreTile:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(self.from_state(**state).__dict__)
+        for plane in self._planes:
+            plane.belong_to(self)
 
     def __copy__(self) -> CoreTile:
         return copy.deepcopy(self)
@@ -948,7 +794,7 @@ class CoreTile:
         lines = [self.get_brief_info(), *parameters_in_use(self.config)]
         lines.append(f"  learning_rate: {self._learning_rate:g}")
         if self._pulsed_device:
-            lines.append(f"  weight_granularity: {self._granularity:g}")
+            lines.append(f"  weight_granularity: {self._plane.granularity:g}")
         return "\n".join(lines)
 
 
@@ -957,12 +803,6 @@ class CpuTile(CoreTile):
 
     backend_class = _cpu.CpuBackend
     backend_name = "cpu"
-
-
-def _mean_step(up: Floats, down: Floats) -> float:
-    """Mean size of all steps, exactly rounded: the order of NumPy's sums differs."""
-    total = math.fsum(math.fsum(np.abs(row).tolist()) for row in (*up, *down))
-    return total / (2 * up.size)
 
 
 def _check_out(out: Any, shape: tuple[int, ...]) -> None:
@@ -974,6 +814,20 @@ def _check_out(out: Any, shape: tuple[int, ...]) -> None:
         raise ValueError(f"out must have shape {shape}, got {out.shape}")
     if not out.flags.carray:
         raise ValueError("out must be a writeable, aligned array in C order")
+
+
+def _check_real(value: Any, name: str) -> None:
+    try:
+        real_number(value, name)
+    except (TypeError, ValueError) as error:
+        raise StateError(str(error)) from None
+
+
+def _check_plane_numbers(numbers: Mapping[str, Any]) -> None:
+    for name in ("drift_time", "dw_min", "granularity"):
+        _check_real(numbers[name], name)
+    if numbers["granularity"] <= 0.0:
+        raise StateError(f"granularity must be above 0, got {numbers['granularity']}")
 
 
 def _check_count(value: Any, name: str, limit: int) -> None:

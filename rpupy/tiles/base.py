@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rpupy import registry
 from rpupy.errors import ConfigError, StateError
 from rpupy.parameters.base import RPUConfigBase, from_dict, frozen_copy, to_dict
+from rpupy.parameters.explain import Explanation
 from rpupy.parameters.in_use import parameters_in_use
 from rpupy.rpu_base._common import Floats, size, whole_number
 
@@ -122,7 +123,7 @@ class Tile(Programming):
         self._spawned = 0
         self._probes = 0
         self._reference = None
-        core = registry.core_class(self.tile_kind, self.backend)
+        core = registry.core_class(self.tile_kind, self.backend, self.rpu_config.device)
         self.tile = core(self.out_size, self._x_size, self.rpu_config, self._seed)
         self._init_periphery()
 
@@ -479,6 +480,17 @@ class Tile(Programming):
         """
         self.tile.set_hidden_parameters(parameters)
 
+    def get_pulse_counters(self) -> NDArray[np.int64]:
+        """Return how many pulses each device has received since the tile was built.
+
+        Returns
+        -------
+        ndarray of int64, shape (2, out_size, columns of the array)
+            Pulses down, then pulses up. Shape (0, out_size, columns) where the device
+            does not count them (``count_pulses``).
+        """
+        return self.tile.get_pulse_counters()
+
     def get_forward_parameters(self) -> dict[str, Floats]:
         """Return what each line drew for the forward product: nothing so far.
 
@@ -804,7 +816,9 @@ class Tile(Programming):
             if not name.startswith(_CORE):
                 raise StateError(f"no array is called {name}")
             core_arrays[name[len(_CORE) :]] = array
-        core_class: Any = registry.core_class(self.tile_kind, self.backend)
+        core_class: Any = registry.core_class(
+            self.tile_kind, self.backend, self.rpu_config.device
+        )
         self.tile = core_class.from_state(
             self.out_size,
             self._x_size,
@@ -879,6 +893,16 @@ class Tile(Programming):
             f"  mode: {'training' if self.training else 'evaluation'}",
         ]
         return "\n".join([*lines, *parameters_in_use(self.rpu_config)])
+
+    def explain(self) -> Explanation:
+        """List every effect that acts in this tile; nothing is drawn for it.
+
+        Returns
+        -------
+        Explanation
+            The rows that ``rpu_config.explain()`` gives; prints as a table.
+        """
+        return self.rpu_config.explain()
 
 
 def load(path: str | os.PathLike[str]) -> Tile:

@@ -88,11 +88,19 @@ class Programming(Periphery):
                         f"x_values must have at least {self._x_size} rows, got {len(x)}"
                     )
             y = self.tile.forward(x, self.analog_bias, is_test=True)
+            try:
+                if self.analog_bias:
+                    ones = np.ones((len(x), 1), dtype=np.float32)
+                    x = np.concatenate((x, ones), axis=1)
+                solution = np.linalg.lstsq(x.astype(np.float64), y, rcond=None)[0]
+                found = solution.T.astype(np.float32, order="C")
+                logical = self._split(found, scaled)
+            except BaseException:
+                # Least squares of numbers that are not finite do not converge.
+                self.tile.uncount("forward_eval", len(x))
+                raise
             self._probes += x_values is None
-            if self.analog_bias:
-                x = np.concatenate((x, np.ones((len(x), 1), dtype=np.float32)), axis=1)
-            solution = np.linalg.lstsq(x.astype(np.float64), y, rcond=None)[0]
-            return self._split(solution.T.astype(np.float32, order="C"), scaled)
+            return logical
 
     def _probe_inputs(self, x_values: ArrayLike) -> Floats:
         rows = real_array(x_values, "x_values")

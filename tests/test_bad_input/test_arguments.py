@@ -828,3 +828,21 @@ def test_an_overflow_that_the_caller_makes_an_error(kind, training):
         with unchanged(tile), np.errstate(over="raise"):
             with pytest.raises(FloatingPointError):
                 call()
+
+
+@pytest.mark.parametrize("x_values", [None, np.cos(np.arange(6.0 * IN)).reshape(6, IN)])
+def test_a_reading_that_fails_behind_the_product(x_values):
+    tile = made("exact")
+    tile.set_weights(np.full((OUT, IN), 1e-44))
+    with unchanged(tile), np.errstate(all="raise"):
+        with pytest.raises(FloatingPointError):
+            tile.read_weights(x_values=x_values)
+    tile.read_weights(x_values=x_values)
+
+
+@pytest.mark.parametrize("field", ["w_max_dtod", "dw_min_dtod", "up_down_dtod"])
+def test_devices_beyond_float32_are_refused(field):
+    device = ConstantStepDevice(dw_min=1e3, **{field: 3e38})
+    message = "ConstantStepDevice must give finite devices, got .* beyond"
+    with pytest.raises(ConfigError, match=message):
+        AnalogTile(OUT, IN, SingleRPUConfig(device=device), rng=1)

@@ -1,101 +1,40 @@
-"""Random calls with random arguments: errors leave the tile alone, nothing crashes."""
+"""A little of `tests/fuzz.py`: random calls and altered files, which hypothesis draws."""
+
+import importlib.util
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
-from bad_input_tools import IN, OUT, TILES, fingerprint, made
+import pytest
+from bad_input_tools import TILES, made
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 #: As many examples as the profile asks for.
 patient = settings(
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+        HealthCheck.function_scoped_fixture,
+    ],
 )
-
-numbers = st.one_of(
-    st.floats(-2, 2, width=32),
-    st.floats(allow_nan=True, allow_infinity=True),
-    st.sampled_from([0.0, -0.0, 1e-45, -1e-40, 1e-30, 1e30, 1e38, -3e38, 1e300]),
-)
-integers = st.one_of(
-    st.integers(-8, 8), st.sampled_from([2**31, -(2**63), 2**64, 10**30])
-)
-nonsense = st.sampled_from(
-    [None, "x", b"1", 1j, object(), [], [[]], {}, np.nan, True, [None], (1, 2), 10**39]
-)
-dtypes = st.sampled_from(
-    ["f4", "f8", "f2", "g", ">f4", ">f8", "i4", "i8", "u1", "?", "c8", "O", "U3"]
-)
-dims = st.sampled_from([0, 1, 2, OUT - 1, OUT, IN, IN, OUT, IN + 1])
+#: Each draw of the generator is one that hypothesis makes, and makes smaller.
+draws = st.randoms(use_true_random=False)
 
 
-@st.composite
-def arrays(draw, size):
-    """Draw an array, of the right shape more often than not."""
-    shape = draw(
-        st.one_of(
-            st.sampled_from([(size,), (1, size), (2, size), (size, 2), (0, size)]),
-            st.sampled_from([(OUT, IN), (OUT, IN + 1), (OUT,), (2, 2, size)]),
-            st.lists(dims, max_size=3).map(tuple),
-        )
-    )
-    dtype = draw(dtypes) if draw(st.booleans()) else "f4"
-    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-    array = generator.normal(size=shape)
-    if array.size and draw(st.booleans()):
-        array.flat[generator.integers(array.size)] = draw(numbers)
-    with np.errstate(all="ignore"):
-        try:
-            array = array.astype(dtype)
-        except (ValueError, OverflowError):
-            pass
-    if array.ndim and draw(st.booleans()):
-        array = array[:: draw(st.sampled_from([1, -1, 2]))]
-    if draw(st.booleans()):
-        array = array.T
-    return array
+def load_script():
+    path = Path(__file__).parents[1] / "fuzz.py"
+    spec = importlib.util.spec_from_file_location("fuzz", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def mostly(strategy):
-    return st.one_of(strategy, strategy, strategy, nonsense)
-
-
-x_arrays, d_arrays = mostly(arrays(IN)), mostly(arrays(OUT))
-weights = mostly(arrays(IN))
-real, whole, flag = mostly(numbers), mostly(integers), mostly(st.booleans())
-
-#: Method -> strategies of its positional arguments.
-METHODS = {
-    "forward": (x_arrays,),
-    "backward": (d_arrays,),
-    "update": (x_arrays, d_arrays),
-    "post_update_step": (),
-    "train": (flag,),
-    "set_weights": (
-        weights,
-        st.one_of(st.none(), d_arrays),
-        flag,
-        st.just(False),
-        real,
-    ),
-    "get_weights": (flag,),
-    "read_weights": (flag, st.one_of(st.none(), x_arrays)),
-    "remap_weights": (real,),
-    "set_learning_rate": (real,),
-    "set_mapping_scales": (st.one_of(real, d_arrays),),
-    "decay_weights": (real,),
-    "diffuse_weights": (),
-    "drift_weights": (real,),
-    "reset_columns": (whole, whole, real),
-    "reset": (real,),
-    "clip_weights": (real,),
-    "set_hidden_parameters": (st.dictionaries(st.text(max_size=3), real, max_size=2),),
-    # 10**39 tiles would be built, which takes a while.
-    "spawn": (mostly(st.integers(-2, 2)).filter(lambda n: n != 10**39),),
-}
-call = st.sampled_from(sorted(METHODS)).flatmap(
-    lambda name: st.tuples(st.just(name), st.tuples(*METHODS[name]))
-)
-REFUSALS = (TypeError, ValueError, NotImplementedError)
+fuzz = load_script()
 
 
 def within_bounds(tile):
@@ -110,35 +49,84 @@ def within_bounds(tile):
 
 
 @patient
-@given(st.sampled_from(sorted(TILES)), st.lists(call, min_size=1, max_size=8))
-def test_random_calls(kind, sequence):
+@given(draws)
+def test_any_configuration(rnd):
+    fuzz.life(rnd, Counter(), length=6)
+
+
+@patient
+@given(st.sampled_from(sorted(TILES)), draws)
+def test_random_calls(kind, rnd):
     tile = made(kind)
-    for name, arguments in sequence:
-        before = fingerprint(tile)
-        try:
-            getattr(tile, name)(*arguments)
-        except REFUSALS as error:
-            assert str(error), name
-            assert fingerprint(tile) == before, (name, arguments)
+    calls = fuzz.calls_of(tile)
+    before = fuzz.fingerprint(tile)
+    for _ in range(6):
+        name, arguments = fuzz.random_call(rnd, tile, calls)
+        before, _ = fuzz.try_call(tile, name, arguments, before, raising=False)
         assert within_bounds(tile), (name, arguments)
 
 
 @patient
-@given(
-    st.sampled_from(["constant", "soft", "ideal"]),
-    st.lists(call, min_size=1, max_size=6),
-)
-def test_failed_calls_do_not_change_what_follows(kind, sequence):
+@given(st.sampled_from(["constant", "soft", "ideal"]), draws)
+def test_failed_calls_do_not_change_what_follows(kind, rnd):
     # The same calls without those that fail give the same tile.
     tile = made(kind)
-    kept = []
-    for name, arguments in sequence:
-        try:
-            getattr(tile, name)(*arguments)
-        except REFUSALS:
-            continue
-        kept.append((name, arguments))
+    calls, before, kept = fuzz.calls_of(tile), fuzz.fingerprint(tile), []
+    for _ in range(5):
+        name, arguments = fuzz.random_call(rnd, tile, calls)
+        before, refusal = fuzz.try_call(tile, name, arguments, before, raising=True)
+        if refusal is None:
+            kept.append((name, arguments))
     twin = made(kind)
-    for name, arguments in kept:
-        getattr(twin, name)(*arguments)
-    assert fingerprint(twin) == fingerprint(tile)
+    with np.errstate(all="raise"):
+        for name, arguments in kept:
+            fuzz.call(twin, name, arguments)
+    assert fuzz.fingerprint(twin) == before
+
+
+@patient
+@given(draws)
+def test_altered_files(rnd):
+    fuzz.altered_files(rnd, Counter(), length=3)
+
+
+def test_every_method_that_takes_arguments_is_called():
+    names = {name for name, given in fuzz.calls_of(made("soft")) if given}
+    assert {"forward", "update", "set_weights", "reset_columns", "bias ="} < names
+
+
+def test_what_the_script_finds_fails():
+    # A tile that a refused call changes, and a file that takes more memory than it may.
+    tile = made("constant")
+
+    def broken(x_input):
+        tile.tile._counters["forward"] += 1
+        raise ValueError("x_input must be something else")
+
+    before = fuzz.fingerprint(tile)
+    tile.forward = broken
+    with pytest.raises(AssertionError, match=r"forward raised .* and changed the tile"):
+        fuzz.try_call(tile, "forward", {"x_input": 1}, before, raising=False)
+    tile.forward = lambda x_input: {}[x_input]
+    with pytest.raises(KeyError):
+        fuzz.try_call(tile, "forward", {"x_input": 1}, before, raising=False)
+
+
+def test_memory_of_loading_is_watched(tmp_path, monkeypatch):
+    def greedy(path):
+        np.ones(10**6)
+        raise fuzz.StateError("it is damaged")
+
+    with fuzz.watched_memory():
+        assert fuzz.load_altered(tmp_path / "file", b"PK") == "refused"
+        monkeypatch.setattr(fuzz, "load", greedy)
+        with pytest.raises(AssertionError, match="bytes were taken for a file of 2"):
+            fuzz.load_altered(tmp_path / "file", b"PK")
+
+
+def test_the_command(tmp_path):
+    for kind, count in (("calls", 200), ("files", 40)):
+        command = [sys.executable, fuzz.__file__, kind, "--count", str(count)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"{kind} in" in done.stdout and ", 0 failures" in done.stdout

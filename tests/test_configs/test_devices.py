@@ -295,7 +295,7 @@ def test_illegal_curves(fields: dict, message: str) -> None:
 def test_the_range_of_a_curve_is_not_empty() -> None:
     with pytest.raises(ConfigError, match="range_min must be below range_max"):
         SoftBoundsPmaxDevice(range_min=-1, range_max=-1).validate()
-    with pytest.raises(ConfigError, match="w_min <= 0 <= w_max, got -1.0 and -0.09"):
+    with pytest.raises(ConfigError, match=r"w_min <= 0 <= w_max, got -1.0 and -0.09"):
         SoftBoundsPmaxDevice(range_max=-0.5, p_max=10, alpha=0.08).validate()
 
 

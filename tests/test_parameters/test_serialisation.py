@@ -57,7 +57,9 @@ def values(field: attrs.Attribute) -> st.SearchStrategy:
             number = st.floats(width=32, allow_nan=False, allow_infinity=False)
             return st.lists(number, min_size=1, max_size=rule["most"])
         case "derived":
-            return st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False)
+            return st.none() | st.floats(
+                width=32, allow_nan=False, allow_infinity=False
+            )
         case "text":
             return st.none() | st.text()
         case "integer":

@@ -58,4 +58,6 @@ def power(base: Floats, exponent: Any) -> Floats:
 
 def exp(a: Any) -> Floats:
     """Return exponentials, limited to the range of normal and finite numbers."""
-    return np.asarray(np.exp(clip(np.asarray(a, dtype=np.float64), -87, 88)), dtype=np.float32)
+    return np.asarray(
+        np.exp(clip(np.asarray(a, dtype=np.float64), -87, 88)), dtype=np.float32
+    )

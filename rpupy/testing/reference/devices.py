@@ -149,7 +149,9 @@ def step_sizes(h: Planes, up: NDArray[np.bool_]) -> Floats:
 def drawn(xi: DeviceDraws, *dtods: float) -> list[Any]:
     """Return the first normals of a device's own; zeros if it has no spread at all."""
     numbers = (DeviceDraw.OWN_0, DeviceDraw.OWN_1, DeviceDraw.OWN_2)
-    return [xi(n) if any(dtods) else F32(0) for n, _ in zip(numbers, dtods, strict=False)]
+    return [
+        xi(n) if any(dtods) else F32(0) for n, _ in zip(numbers, dtods, strict=False)
+    ]
 
 
 def inverse_width(h: Planes) -> tuple[NDArray[np.bool_], Floats]:
