@@ -14,7 +14,7 @@ namespace RPUPY_ISA_NAME {
 
 template <class F>
 RPUPY_HD F all_lanes(float a) {
-  return F{} + a;
+  return a - F{};  // unlike a sum with 0, this keeps the sign of a zero
 }
 template <>
 RPUPY_HD float all_lanes<float>(float a) {

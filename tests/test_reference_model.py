@@ -105,19 +105,7 @@ def assert_same_hidden(tile, model):
 
 def adopt(model, tile):
     """Let the model go on from the state of the tile."""
-    arrays = tile._arrays
-    for name in model.hidden:
-        plane = np.broadcast_to(arrays[name], model.weights.shape)
-        model.hidden[name] = np.array(plane)
-    if model.pulsed:
-        model.low, model.high = model.hidden["min_bound"], model.hidden["max_bound"]
-    model.weights[...] = arrays["weights"]
-    if "persistent_weights" in arrays:
-        model.true_weights[...] = arrays["persistent_weights"]
-    if model.has_drift:
-        model.drift_start[...] = arrays["drift_start"]
-        model.drift_since[...] = arrays["drift_since"]
-        model.drift_previous[...] = arrays["drift_previous"]
+    model.adopt(*tile.state())
 
 
 def assert_same_state(tile, model, tolerance=TOLERANCE):
