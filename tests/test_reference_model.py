@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rpupy.configs import (
+    AnalogMVType,
     BoundManagementType,
     ConstantStepDevice,
     DriftParameter,
@@ -105,7 +106,11 @@ def assert_same_hidden(tile, model):
 
 def adopt(model, tile):
     """Let the model go on from the state of the tile."""
-    model.adopt(*tile.state())
+    meta, arrays = tile.state()
+    for direction, drawn in model.lines.items():
+        for name, values in drawn.items():
+            assert_close(arrays[f"{direction}_{name}"], np.asarray(values))
+    model.adopt(meta, arrays)
 
 
 def assert_same_state(tile, model, tolerance=TOLERANCE):
@@ -115,6 +120,7 @@ def assert_same_state(tile, model, tolerance=TOLERANCE):
     if model.pulsed:
         ordinals = tile._arrays["pulse_ordinals"]
         assert np.array_equal(ordinals, model.pulse_ordinals)
+        assert np.array_equal(tile.get_pulse_counters(), model.get_pulse_counters())
         assert (tile._plane.true_weights >= tile._arrays["min_bound"]).all()
 
 
@@ -181,6 +187,7 @@ def pulsed_devices(
         "corrupt_devices_prob": draw(some([0.0, 0.3, 1.0])),
         "corrupt_devices_range": draw(some([0.1, -0.1, 10.0])),
         "construction_seed": draw(some([0, 7])),
+        "count_pulses": draw(st.booleans()),
     }
     if kind is not ConstantStepDevice:
         fields["write_noise_std"] = draw(some([0.0, 2.0, -1.0]))
@@ -227,6 +234,14 @@ def upkeep_fields(draw):
     }
 
 
+PULSED = [
+    PulseType.STOCHASTIC_COMPRESSED,
+    PulseType.STOCHASTIC,
+    PulseType.MEAN_COUNT,
+    PulseType.DETERMINISTIC_IMPLICIT,
+]
+
+
 @st.composite
 def updates(draw):
     return UpdateParameters(
@@ -235,6 +250,9 @@ def updates(draw):
         update_bl_management=draw(st.booleans()),
         update_management=draw(st.booleans()),
         um_grad_scale=draw(some([1.0, 0.5, 2.0])),
+        pulse_type=draw(some(PULSED)),
+        x_res_implicit=draw(some([0.0, 0.1, 50.0])),
+        d_res_implicit=draw(some([0.0, 0.02, 10.0, -1.0])),
         res=draw(some([0.0, 0.1, 0.02, 50.0, -1.0])),
         sto_round=draw(st.booleans()),
     )
@@ -242,16 +260,7 @@ def updates(draw):
 
 @st.composite
 def ios(draw):
-    management = draw(
-        some(
-            [
-                NoiseManagementType.NONE,
-                NoiseManagementType.ABS_MAX,
-                NoiseManagementType.MAX,
-                NoiseManagementType.CONSTANT,
-            ]
-        )
-    )
+    management = draw(some(list(NoiseManagementType)))
     unmanaged = management is NoiseManagementType.NONE
     return IOParameters(
         is_perfect=draw(some([False] * 9 + [True])),
@@ -267,19 +276,46 @@ def ios(draw):
         out_scale=draw(some([1.0, 2.5])),
         out_asymmetry=draw(some([0.0, 0.1, -0.1])),
         bound_management=draw(
-            some([BoundManagementType.NONE, BoundManagementType.ITERATIVE])
+            some([b for b in BoundManagementType if b is not BoundManagementType.SHIFT])
         ),
         noise_management=management,
         nm_thres=draw(some([0.0, 0.5])),
         w_noise=draw(some([0.0, 0.1])),
-        w_noise_type=draw(some(list(_BUILT_W_NOISE))),
+        w_noise_type=draw(some(list(WeightNoiseType))),
         max_bm_factor=draw(some([1000, 3, 4, 0])),
         max_bm_res=draw(some([0.25, 1.0])),
         bm_test_negative_bound=draw(st.booleans()),
+        **draw(effects()),
     )
 
 
-_BUILT_W_NOISE = (WeightNoiseType.NONE, WeightNoiseType.ADDITIVE_CONSTANT)
+@st.composite
+def effects(draw):
+    """Parameters of which most products have none."""
+    values = {
+        "mv_type": some(
+            [
+                AnalogMVType.POS_NEG_SEPARATE,
+                AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+            ]
+        ),
+        "ir_drop": some([1.0, 3.0]),
+        "ir_drop_g_ratio": some([20.0, 1e5]),
+        "r_series": some([0.1, -1.0]),
+        "v_offset_std": st.just(0.2),
+        "v_offset_w_min": some([-1.0, 0.0]),
+        "out_noise_std": st.just(0.3),
+        "out_nonlinearity": st.just(0.5),
+        "out_nonlinearity_std": some([0.2, -1.0]),
+        "slope_calibration": some([0.5, -1.0]),
+        "w_read_asymmetry_dtod": st.just(0.2),
+        "nm_decay": some([0.0, 0.5, 1.0]),
+        "nm_assumed_wmax": some([0.1, 1.2]),
+    }
+    chosen = draw(st.lists(some(sorted(values)), unique=True, max_size=6))
+    return {name: draw(values[name]) for name in chosen}
+
+
 seeds = st.integers(0, 2**32)
 cases = st.tuples(some(SHAPES), seeds, some(ISAS))
 
@@ -340,10 +376,13 @@ def test_pulsed_mini_batches(device, update, case, rate, batch):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("pulse_type", PULSED)
 @pytest.mark.parametrize("slots", [1, 4, 31, 32, 62, 63, 64, 200, 1000])
-def test_trains_of_several_words(slots, isa):
-    update = UpdateParameters(desired_bl=slots, update_bl_management=False)
-    device = ConstantStepDevice(dw_min=1e-4)
+def test_trains_of_several_words(slots, pulse_type, isa):
+    update = UpdateParameters(
+        desired_bl=slots, update_bl_management=False, pulse_type=pulse_type
+    )
+    device = ConstantStepDevice(dw_min=1e-4, count_pulses=slots > 31)
     tile, model = make_pair(
         (3, 19), SingleRPUConfig(device=device, update=update), 1, isa
     )
@@ -390,6 +429,16 @@ def test_blocks_and_chunks(shape, batch, slots, isa):
         {"res": 0.1},
         {"res": 10.0, "sto_round": True},
         {"desired_bl": 200, "res": 0.01, "sto_round": True},
+        {"pulse_type": "MeanCount", "desired_bl": 200},
+        {"pulse_type": "MeanCount", "res": 0.1, "sto_round": True},
+        {"pulse_type": "MeanCount", "update_management": False},
+        {"pulse_type": "DeterministicImplicit", "update_bl_management": False},
+        {
+            "pulse_type": "DeterministicImplicit",
+            "x_res_implicit": 0.1,
+            "d_res_implicit": 12.0,
+            "sto_round": True,
+        },
     ],
     ids=str,
 )
@@ -404,7 +453,9 @@ def test_update_options(options, rate, isa):
     x, d = vectors(rng, 4, 21), vectors(rng, 4, 7)
     x[1], d[2] = 0.0, 0.0
     compare_update(tile, model, x, d, rate, tolerance=2e-6)
-    assert model.pulse_ordinals.any()
+    # Where counts are computed, few pulses may be rounded to none.
+    computed = config.update.pulse_type in PULSED[2:]
+    assert model.pulse_ordinals.any() or (computed and rate == 0.001)
 
 
 def test_ties_of_the_train_length_are_decided_in_float32():

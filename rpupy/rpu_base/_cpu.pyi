@@ -42,6 +42,8 @@ class CpuBackend:
     ) -> None: ...
     @property
     def isa(self) -> str: ...
+    @property
+    def weights_version(self) -> int: ...
     def weights_changed(self) -> None: ...
     def nbytes(self) -> int: ...
     def allocate(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]: ...
@@ -61,6 +63,9 @@ class CpuBackend:
         ordinal: int,
         stream: int,
         threads: int,
+        drawn: dict[str, _Floats] | None = None,
+        stages: dict[int, _Floats] | None = None,
+        sliced: Any = None,
     ) -> None: ...
     def update_exact(
         self,
@@ -80,6 +85,7 @@ class CpuBackend:
         weights: _Floats,
         apparent: _Floats | None,
         pulse_ordinals: _Words,
+        pulse_counters: NDArray[np.int64] | None,
         cell: tuple[_Floats, ...],
         own: _Floats,
         update: _Floats,

@@ -66,6 +66,8 @@ class CudaBackend:
     def stream(self) -> Stream: ...
     @property
     def device(self) -> int: ...
+    @property
+    def weights_version(self) -> int: ...
     def weights_changed(self) -> None: ...
     def nbytes(self) -> int: ...
     def allocate(self, shape: tuple[int, ...], dtype: DTypeLike) -> _Plane: ...
@@ -88,6 +90,9 @@ class CudaBackend:
         ordinal: int,
         stream: int,
         threads: int,
+        drawn: dict[str, _Plane] | None = None,
+        stages: dict[int, _Floats] | None = None,
+        sliced: Any = None,
     ) -> None: ...
     def update_exact(
         self,
@@ -107,6 +112,7 @@ class CudaBackend:
         weights: DeviceArray,
         apparent: DeviceArray | None,
         pulse_ordinals: DeviceArray,
+        pulse_counters: DeviceArray | None,
         cell: tuple[DeviceArray, ...],
         own: _Floats,
         update: _Floats,

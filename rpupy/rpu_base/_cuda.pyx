@@ -36,6 +36,8 @@ cdef extern from *:
 
 
 cdef int _DL_DEVICE = 1 if RPUPY_ON_HOST else 2  # kDLCPU, kDLCUDA
+#: Tensors that are used in place; on the host, kDLExtDev stands in for what other libraries have.
+cdef int _DL_TAKEN = 12 if RPUPY_ON_HOST else 2
 cdef int _DL_FLOAT = 2
 cdef int _DL_UINT = 1
 #: Attribute by which arrays of this backend are recognised, ours and those of others.
@@ -310,6 +312,7 @@ cdef class CudaBackend:
     cdef cu.Buffer first_stage
     cdef cu.Buffer second_stage
     cdef cu.Buffer counter
+    cdef readonly uint64_t weights_version
 
     def __cinit__(self, out_size, in_size, key, device=None):
         cdef int current = 0
@@ -324,6 +327,7 @@ cdef class CudaBackend:
         self.view.key[0] = key[0]
         self.view.key[1] = key[1]
         self.view.threads = 1
+        self.weights_version = 0
 
     @property
     def device(self):
@@ -331,7 +335,8 @@ cdef class CudaBackend:
         return self.stream.place.device
 
     def weights_changed(self):
-        """Note nothing: there is no packed copy of the weights."""
+        """Mark what was made of the visible weights as stale."""
+        self.weights_version += 1
 
     def nbytes(self):
         """Bytes of the scratch memory and of the room for host arrays."""
@@ -367,8 +372,15 @@ cdef class CudaBackend:
     def write(self, DeviceArray array, value):
         """Overwrite an array with numbers of the same shape."""
         cdef cnp.ndarray host = np.ascontiguousarray(value, dtype=array.dtype)
-        _check(cu.copy_bytes(self.stream.place, array.data, cnp.PyArray_DATA(host), array.nbytes,
-                             cu.cudaMemcpyHostToDevice))
+        cdef const void* data = cnp.PyArray_DATA(host)
+        cdef size_t size = array.nbytes
+        cdef cu.Status status
+        with nogil:
+            status = cu.copy_bytes(self.stream.place, array.data, data, size,
+                                   cu.cudaMemcpyHostToDevice)
+            if not status.failed():
+                status = cu.wait_for(self.stream.place)
+        _check(status)
 
     def copy(self, DeviceArray target, DeviceArray source):
         """Overwrite an array with another of the same shape."""
@@ -390,7 +402,7 @@ cdef class CudaBackend:
             return self._described_array(value, described, name)
         if hasattr(value, "__dlpack_device__"):
             kind, number = value.__dlpack_device__()
-            if int(kind) == _DL_DEVICE and not RPUPY_ON_HOST:
+            if int(kind) == _DL_TAKEN:
                 return self._dlpack_array(value, int(number), name)
         return None
 
@@ -398,14 +410,25 @@ cdef class CudaBackend:
         shape, strides = tuple(described["shape"]), described.get("strides")
         if np.dtype(described["typestr"]) != np.float32:
             raise TypeError(f"{name} must be of float32, got {described['typestr']}")
-        if isinstance(value, DeviceArray) and value.device != self.device:
-            raise ValueError(f"{name} must be on device {self.device}, got {value.device}")
         if not _c_order(shape, strides, 4):
             raise ValueError(f"{name} must be in C order on the device, got strides {strides}")
+        cdef void* data = <void*> <intptr_t> described["data"][0]
+        if math.prod(shape) > 0:
+            self.check_memory(data, name)
         producer = described.get("stream")
         if producer is not None:
             _check(cu.follow(self.stream.place, <cu.cudaStream_t> <intptr_t> producer))
-        return _view(self.stream, <void*> <intptr_t> described["data"][0], shape, np.float32, value)
+        return _view(self.stream, data, shape, np.float32, value)
+
+    cdef int check_memory(self, void* data, object name) except -1:
+        """Refuse memory that this device cannot use: the protocol does not say where it is."""
+        cdef cu.cbool usable = False
+        cdef int device = -1
+        _check(cu.look_at_memory(self.stream.place, data, &usable, &device))
+        if not usable:
+            where = f"device {device}" if device >= 0 else "memory of the host"
+            raise ValueError(f"{name} must be on device {self.device}, got {where}")
+        return 0
 
     def _dlpack_array(self, value, number, name):
         cdef cu.ManagedTensor* managed
@@ -436,9 +459,14 @@ cdef class CudaBackend:
         cdef size_t size = cnp.PyArray_NBYTES(host)
         cdef const void* data = cnp.PyArray_DATA(host)
         cdef cu.Status status
-        _check(room.reserve(self.stream.place.device, size))
         with nogil:
-            status = cu.copy_bytes(self.stream.place, room.data(), data, size, cu.cudaMemcpyHostToDevice)
+            status = room.reserve(self.stream.place.device, size)
+            if not status.failed():
+                status = cu.copy_bytes(self.stream.place, room.data(), data, size,
+                                       cu.cudaMemcpyHostToDevice)
+            if status.failed():
+                # An array before this one may still be on its way.
+                cu.wait_for(self.stream.place)
         _check(status)
         return room.data()
 
@@ -470,8 +498,14 @@ cdef class CudaBackend:
     # ---- kernels -----------------------------------------------------------------------
 
     def product(self, weights, inputs, outputs, int64_t batch, bint backward, cnp.ndarray io,
-                uint64_t ordinal, uint32_t stream, int threads):
-        """Analog product of `batch` vectors; `stream` is the first of the pass."""
+                uint64_t ordinal, uint32_t stream, int threads, drawn=None, stages=None,
+                sliced=None):
+        """Analog product of `batch` vectors; `stream` is the first of the pass.
+
+        `drawn` names what the direction has of its own (`rpupy.rpu_base.periphery`), `stages`
+        numbers the planes of a trace, which are on the host, and `sliced` stands in for the
+        weights where the array is read in time slices.
+        """
         cdef _core.ProductArgs args
         cdef cu.Status status
         cdef bint host_outputs = not isinstance(outputs, DeviceArray)
@@ -485,6 +519,22 @@ cdef class CudaBackend:
         args.io = <const float*> cnp.PyArray_DATA(io)
         args.ordinal = ordinal
         args.stream = stream
+        if drawn is not None:
+            args.lines.out_noise_values = _floats(drawn.get("out_noise_values"))
+            args.lines.out_nonlinearity = _floats(drawn.get("out_nonlinearity"))
+            args.lines.v_offset = _floats(drawn.get("v_offset"))
+            args.lines.out_nonlinearity_factor = drawn.get("out_nonlinearity_factor", 1.0)
+            args.lines.w_asymmetry = _floats(drawn.get("w_asymmetry"))
+            args.average = _floats(drawn.get("input_average"))
+        if sliced is not None:
+            args.weights = _floats(sliced.weights)
+            args.lines.slice_offset = _floats(sliced.offset)
+            args.lines.charge_unit = sliced.charge_unit
+        traced = {}
+        if stages is not None:
+            traced = {number: self.allocate(plane.shape, np.float32) for number, plane in stages.items()}
+            for number, plane in traced.items():
+                args.stages[<int> number] = _floats(plane)
         _check(self.scratch.reserve(self.stream.place.device, cu.product_scratch(args)))
         if host_outputs:
             size = cnp.PyArray_NBYTES(<cnp.ndarray> outputs)
@@ -502,6 +552,8 @@ cdef class CudaBackend:
             if not status.failed():
                 status = cu.wait_for(self.stream.place)
         _check(status)
+        for number, plane in traced.items():
+            stages[number][...] = plane.numpy()
 
     def update_exact(self, weights, x, d, int64_t batch, float lr, low, high, int threads):
         """Outer products in floating point, clipped to `low` and `high` after each vector if given."""
@@ -517,9 +569,11 @@ cdef class CudaBackend:
         args.x = <const float*> self.staged(x, &self.first_stage)
         args.d = <const float*> self.staged(d, &self.second_stage)
         with nogil:
-            status = cu.update_exact(self.stream.place, args)
-        _check(status)
-        self.release(x, d)
+            status = cu.note_copies(self.stream.place)
+            if not status.failed():
+                status = cu.update_exact(self.stream.place, args)
+        self.weights_version += 1
+        self.release(x, d, status)
 
     def longest_train(self, cnp.ndarray update, float lr, float granularity):
         """Words that the longest pulse train of an update may take."""
@@ -530,7 +584,7 @@ cdef class CudaBackend:
         args.update = <const float*> cnp.PyArray_DATA(update)
         return cu.longest_train(args)
 
-    def update_pulsed(self, int number, weights, apparent, pulse_ordinals, tuple cell,
+    def update_pulsed(self, int number, weights, apparent, pulse_ordinals, pulse_counters, tuple cell,
                       cnp.ndarray own, cnp.ndarray update, x, d, int64_t batch, float lr,
                       float granularity, float dw_min_std, float write_noise, uint64_t ordinal,
                       int threads):
@@ -549,6 +603,7 @@ cdef class CudaBackend:
         args.dw_min_std = dw_min_std
         args.granularity = granularity
         args.pulse_ordinals = <uint32_t*> _data(pulse_ordinals)
+        args.pulse_counters = <int64_t*> _data(pulse_counters)
         args.update = <const float*> cnp.PyArray_DATA(update)
         args.own = <const float*> cnp.PyArray_DATA(own)
         for k in range(len(cell)):
@@ -557,15 +612,23 @@ cdef class CudaBackend:
         args.x = <const float*> self.staged(x, &self.first_stage)
         args.d = <const float*> self.staged(d, &self.second_stage)
         with nogil:
-            status = cu.update_pulsed(self.stream.place, number, args, self.scratch.data())
-        _check(status)
-        self.release(x, d)
+            status = cu.note_copies(self.stream.place)
+            if not status.failed():
+                status = cu.update_pulsed(self.stream.place, number, args, self.scratch.data())
+        self.weights_version += 1
+        self.release(x, d, status)
 
-    cdef int release(self, object x, object d) except -1:
-        """Wait where arrays of others were used, which they may free at once."""
-        if isinstance(x, DeviceArray) or isinstance(d, DeviceArray):
-            self.stream.wait()
-        return 0
+    cdef int release(self, object x, object d, cu.Status status) except -1:
+        """Wait until the caller may change or free x and d, then raise what a call has answered."""
+        cdef cu.Status waited
+        cdef bint in_place = isinstance(x, DeviceArray) or isinstance(d, DeviceArray)
+        with nogil:
+            if in_place:
+                waited = cu.wait_for(self.stream.place)
+            else:
+                waited = cu.wait_for_copies(self.stream.place)
+        _check(status)
+        return _check(waited)
 
     def populate(self, int number, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
                  int threads, uint32_t plane=0):
@@ -641,6 +704,7 @@ cdef class CudaBackend:
         args.previous = _floats(previous)
         with nogil:
             status = function(self.stream.place, args)
+        self.weights_version += 1
         _check(status)
 
     # ---- vectors of other libraries ----------------------------------------------------

@@ -7,6 +7,7 @@ those of the tile, under names that end in the suffix of the plane, and so do it
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ class DevicePlane:
         suffix: str = "",
         weights: str = "weights",
     ) -> None:
-        self._tile = tile
+        self.belong_to(tile)
         self.device = device
         self.number = number
         self.suffix = suffix
@@ -89,6 +90,12 @@ class DevicePlane:
 
     def _bind(self) -> _common.Binding:
         return _common.bind_device(type(self.device))
+
+    def belong_to(self, tile: CoreTile) -> None:
+        """Take arrays, counters and kernels from this tile from now on."""
+        # A reference that counts would be a circle, and device memory be given back
+        # whenever the garbage collector comes by.
+        self._tile: CoreTile = weakref.proxy(tile)
 
     # ---- arrays and counters ---------------------------------------------------------
 
@@ -136,6 +143,8 @@ class DevicePlane:
             for name in UPKEEP_PLANES:
                 planes[name] = (full if spreads[name] else (), np.float32)
             planes["pulse_ordinals"] = (full, np.uint32)
+            if device.count_pulses:
+                planes["pulse_counters"] = ((2, *full), np.int64)
             if self.has_write_noise:
                 planes["persistent_weights"] = (full, np.float32)
         if self.has_drift:
@@ -201,6 +210,11 @@ class DevicePlane:
     def visible_weights(self) -> Any:
         """The weights that products see."""
         return self._tile._arrays[self.weights]
+
+    @property
+    def pulse_counters(self) -> Any:
+        """Pulses down and pulses up of each crosspoint; None if they are not counted."""
+        return self._tile._arrays.get("pulse_counters" + self.suffix)
 
     @property
     def bounds(self) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ class Stream(enum.IntEnum):
     """What random numbers are for: the top byte of a counter."""
 
     DEVICE = 0
+    IO_DEVICE = 1
     INIT = 2
     TRAIN_X = 3
     TRAIN_D = 4
@@ -65,6 +66,19 @@ class DeviceDraw(enum.IntEnum):
     CORRUPT_VALUE = 9
     SLOPE_UP = 12
     SLOPE_DOWN = 13
+
+
+class LineDraw(enum.IntEnum):
+    """Draws of a line, and of a device for negative inputs, numbered as those of devices.
+
+    Lines of the backward direction have the numbers of the second four.
+    """
+
+    OUT_NOISE = 0
+    NONLINEARITY = 1
+    V_OFFSET = 2
+    BACKWARD = 4
+    W_ASYMMETRY = 8
 
 
 def philox4x32(counters: ArrayLike, key: tuple[int, int]) -> Words:
