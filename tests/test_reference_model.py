@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rpupy.configs import (
+    AnalogMVType,
     BoundManagementType,
     ConstantStepDevice,
     DriftParameter,
@@ -120,19 +121,11 @@ def assert_same_hidden(tile, model):
 
 def adopt(model, tile):
     """Let the model go on from the state of the tile."""
-    arrays = tile._arrays
-    for name in model.hidden:
-        plane = np.broadcast_to(arrays[name], model.weights.shape)
-        model.hidden[name] = np.array(plane)
-    if model.pulsed:
-        model.low, model.high = model.hidden["min_bound"], model.hidden["max_bound"]
-    model.weights[...] = arrays["weights"]
-    if "persistent_weights" in arrays:
-        model.true_weights[...] = arrays["persistent_weights"]
-    if model.has_drift:
-        model.drift_start[...] = arrays["drift_start"]
-        model.drift_since[...] = arrays["drift_since"]
-        model.drift_previous[...] = arrays["drift_previous"]
+    meta, arrays = tile.state()
+    for direction, drawn in model.lines.items():
+        for name, values in drawn.items():
+            assert_close(arrays[f"{direction}_{name}"], np.asarray(values))
+    model.adopt(meta, arrays)
 
 
 def assert_same_state(tile, model, tolerance=TOLERANCE):
@@ -336,16 +329,7 @@ def updates(draw):
 
 @st.composite
 def ios(draw):
-    management = draw(
-        some(
-            [
-                NoiseManagementType.NONE,
-                NoiseManagementType.ABS_MAX,
-                NoiseManagementType.MAX,
-                NoiseManagementType.CONSTANT,
-            ]
-        )
-    )
+    management = draw(some(list(NoiseManagementType)))
     unmanaged = management is NoiseManagementType.NONE
     return IOParameters(
         is_perfect=draw(some([False] * 9 + [True])),
@@ -361,19 +345,46 @@ def ios(draw):
         out_scale=draw(some([1.0, 2.5])),
         out_asymmetry=draw(some([0.0, 0.1, -0.1])),
         bound_management=draw(
-            some([BoundManagementType.NONE, BoundManagementType.ITERATIVE])
+            some([b for b in BoundManagementType if b is not BoundManagementType.SHIFT])
         ),
         noise_management=management,
         nm_thres=draw(some([0.0, 0.5])),
         w_noise=draw(some([0.0, 0.1])),
-        w_noise_type=draw(some(list(_BUILT_W_NOISE))),
+        w_noise_type=draw(some(list(WeightNoiseType))),
         max_bm_factor=draw(some([1000, 3, 4, 0])),
         max_bm_res=draw(some([0.25, 1.0])),
         bm_test_negative_bound=draw(st.booleans()),
+        **draw(effects()),
     )
 
 
-_BUILT_W_NOISE = (WeightNoiseType.NONE, WeightNoiseType.ADDITIVE_CONSTANT)
+@st.composite
+def effects(draw):
+    """Parameters of which most products have none."""
+    values = {
+        "mv_type": some(
+            [
+                AnalogMVType.POS_NEG_SEPARATE,
+                AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+            ]
+        ),
+        "ir_drop": some([1.0, 3.0]),
+        "ir_drop_g_ratio": some([20.0, 1e5]),
+        "r_series": some([0.1, -1.0]),
+        "v_offset_std": st.just(0.2),
+        "v_offset_w_min": some([-1.0, 0.0]),
+        "out_noise_std": st.just(0.3),
+        "out_nonlinearity": st.just(0.5),
+        "out_nonlinearity_std": some([0.2, -1.0]),
+        "slope_calibration": some([0.5, -1.0]),
+        "w_read_asymmetry_dtod": st.just(0.2),
+        "nm_decay": some([0.0, 0.5, 1.0]),
+        "nm_assumed_wmax": some([0.1, 1.2]),
+    }
+    chosen = draw(st.lists(some(sorted(values)), unique=True, max_size=6))
+    return {name: draw(values[name]) for name in chosen}
+
+
 seeds = st.integers(0, 2**32)
 cases = st.tuples(some(SHAPES), seeds, some(ISAS))
 

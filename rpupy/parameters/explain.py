@@ -141,8 +141,9 @@ def explain(config: Parameters) -> Explanation:
         if use.acts:
             if facts.splits:
                 splits.append((name, facts.splits))
-            if isinstance(facts, Effect):
-                rows.append(_row(name, use, facts, reference))
+            row = _row(name, use, reference)
+            if row is not None and row.size != 0:
+                rows.append(row)
         elif use.why_idle and use.value != _default(use):
             unused.append(UnusedSetting(name, use.value, use.why_idle))
     return Explanation(tuple(rows), tuple(unused), tuple(splits))
@@ -185,7 +186,10 @@ def without(config: P, *effects: str) -> P:
 # --- details --------------------------------------------------------------------------
 
 
-def _row(name: str, use: Use, facts: Effect, reference: Reference) -> ActiveEffect:
+def _row(name: str, use: Use, reference: Reference) -> ActiveEffect | None:
+    facts = use.facts
+    if not isinstance(facts, Effect):
+        return None
     return ActiveEffect(
         facts.group,
         name,

@@ -26,16 +26,26 @@ Floats = NDArray[np.float32]
 #: The largest number of float32.
 LARGEST = float(np.finfo(np.float32).max)
 
-#: Codes of enum members in kernels: the enums of csrc/mvm.h and csrc/pulse.h.
+#: Codes of enum members in kernels: the enums of csrc/mvm/io.h and csrc/pulse.h.
 _CODES: dict[enum.Enum, int] = {
     NoiseManagementType.NONE: 0,
     NoiseManagementType.ABS_MAX: 1,
     NoiseManagementType.MAX: 2,
     NoiseManagementType.CONSTANT: 3,
+    NoiseManagementType.ABS_MAX_NP_SUM: 4,
+    NoiseManagementType.AVERAGE_ABS_MAX: 5,
     BoundManagementType.NONE: 0,
     BoundManagementType.ITERATIVE: 1,
+    BoundManagementType.ITERATIVE_WORST_CASE: 2,
     WeightNoiseType.NONE: 0,
     WeightNoiseType.ADDITIVE_CONSTANT: 1,
+    WeightNoiseType.PCM_READ: 2,
+    AnalogMVType.IDEAL: 0,
+    AnalogMVType.ONE_PASS: 0,
+    AnalogMVType.POS_NEG_SEPARATE: 1,
+    AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM: 2,
+    AnalogMVType.SPLIT_MODE: 3,
+    AnalogMVType.BIT_WISE: 4,
     PulseType.STOCHASTIC_COMPRESSED: 0,
     # The signs of x in two passes: crosspoints get the same pulses.
     PulseType.STOCHASTIC: 0,
@@ -58,7 +68,17 @@ _PYTHON_FIELDS = frozenset(
 
 
 #: Negative values of these mean 0.
-_AT_LEAST_ZERO = frozenset({"diffusion", "lifetime", "reset_std", "reset_dtod"})
+_AT_LEAST_ZERO = frozenset(
+    {
+        "diffusion",
+        "lifetime",
+        "reset_std",
+        "reset_dtod",
+        "ir_drop",
+        "out_asymmetry",
+        "r_series",
+    }
+)
 
 
 def number_of(value: object) -> float:

@@ -20,6 +20,7 @@ import numpy as np
 
 from rpupy import tiles
 from rpupy.configs import (
+    AnalogMVType,
     BoundManagementType,
     ConstantStepDevice,
     DriftParameter,
@@ -29,6 +30,7 @@ from rpupy.configs import (
     IdealDevice,
     IOParameters,
     LinearStepDevice,
+    NoiseManagementType,
     PiecewiseStepDevice,
     PmaxMapping,
     PowStepDevice,
@@ -198,6 +200,44 @@ def _ideal() -> SingleRPUConfig:
     return _single(IdealDevice(diffusion=0.001, lifetime=20.0))
 
 
+def _lines() -> SingleRPUConfig:
+    """Everything that lines and devices draw once, in two passes."""
+    values: dict[str, Any] = {
+        "noise_management": NoiseManagementType.AVERAGE_ABS_MAX,
+        "nm_decay": 0.2,
+        "bound_management": BoundManagementType.ITERATIVE_WORST_CASE,
+        "mv_type": AnalogMVType.POS_NEG_SEPARATE,
+        "w_read_asymmetry_dtod": 0.1,
+        "out_noise_std": 0.3,
+        "out_nonlinearity": 0.2,
+        "out_nonlinearity_std": 0.3,
+        "slope_calibration": 0.5,
+        "v_offset_std": 0.1,
+        "r_series": 0.01,
+    }
+    return SingleRPUConfig(
+        device=ConstantStepDevice(),
+        forward=noisy_io(**values),
+        backward=noisy_io(**values, v_offset_w_min=0.0),
+    )
+
+
+def _wires() -> SingleRPUConfig:
+    """Effects that need several products, and two conversions."""
+    values: dict[str, Any] = {
+        "noise_management": NoiseManagementType.ABS_MAX_NP_SUM,
+        "mv_type": AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+        "ir_drop": 1.0,
+        "ir_drop_g_ratio": 1e4,
+        "w_noise_type": WeightNoiseType.PCM_READ,
+    }
+    return SingleRPUConfig(
+        device=ConstantStepDevice(),
+        forward=noisy_io(**values, max_bm_res=1.0),
+        backward=noisy_io(**values),
+    )
+
+
 def _floating_point() -> FloatingPointRPUConfig:
     return FloatingPointRPUConfig(
         device=FloatingPointDevice(
@@ -260,6 +300,10 @@ SCENARIOS = {
     # Fewer vectors than threads: these share the outputs of each vector.
     "ideal_few": Scenario(_ideal, 1009, 1283, 2, 0.001, large=True),
     "ideal_large": Scenario(_ideal, 197, 163, 300, 0.001, large=True),
+    "lines_small": Scenario(_lines, 13, 70, 7, bias=True),
+    "lines_large": Scenario(_lines, 211, 157, 32, large=True),
+    "wires_small": Scenario(_wires, 70, 13, 7),
+    "wires_few": Scenario(_wires, 511, 643, 2, 0.001, large=True),
     "floating_point_small": Scenario(_floating_point, 37, 13, 7, bias=True),
     "floating_point_large": Scenario(_floating_point, 211, 157, 64, 0.001, large=True),
 }

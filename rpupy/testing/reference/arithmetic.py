@@ -61,3 +61,15 @@ def exp(a: Any) -> Floats:
     return np.asarray(
         np.exp(clip(np.asarray(a, dtype=np.float64), -87, 88)), dtype=np.float32
     )
+
+
+def chain_sum(values: Any) -> np.float32:
+    """Add as kernels do: 16 chains of every sixteenth number, then in pairs."""
+    rows = np.zeros((-(-len(values) // 16), 16), dtype=np.float32)
+    rows.flat[: len(values)] = values
+    chains = np.zeros(16, dtype=np.float32)
+    for row in rows:
+        chains = chains + row
+    while chains.size > 1:
+        chains = chains[: chains.size // 2] + chains[chains.size // 2 :]
+    return F32(chains[0])
