@@ -121,24 +121,11 @@ def assert_same_hidden(tile, model):
 
 def adopt(model, tile):
     """Let the model go on from the state of the tile."""
-    arrays = tile._arrays
-    for name in model.hidden:
-        plane = np.broadcast_to(arrays[name], model.weights.shape)
-        model.hidden[name] = np.array(plane)
-    if model.pulsed:
-        model.low, model.high = model.hidden["min_bound"], model.hidden["max_bound"]
+    meta, arrays = tile.state()
     for direction, drawn in model.lines.items():
         for name, values in drawn.items():
-            found = arrays[f"{direction}_{name}"]
-            assert_close(found, np.asarray(values))
-            drawn[name] = found
-    model.weights[...] = arrays["weights"]
-    if "persistent_weights" in arrays:
-        model.true_weights[...] = arrays["persistent_weights"]
-    if model.has_drift:
-        model.drift_start[...] = arrays["drift_start"]
-        model.drift_since[...] = arrays["drift_since"]
-        model.drift_previous[...] = arrays["drift_previous"]
+            assert_close(arrays[f"{direction}_{name}"], np.asarray(values))
+    model.adopt(meta, arrays)
 
 
 def assert_same_state(tile, model, tolerance=TOLERANCE):
