@@ -18,16 +18,37 @@ import numpy as np
 
 from rpupy.configs import (
     ConstantStepDevice,
+    ExpStepDevice,
     LinearStepDevice,
     NoiseAggregation,
+    PiecewiseStepDevice,
+    PowStepDevice,
+    PowStepReferenceDevice,
     PulseType,
     SingleRPUConfig,
     SoftBoundsDevice,
+    SoftBoundsReferenceDevice,
     UpdateParameters,
 )
 from rpupy.tiles import AnalogTile
 
-DEVICES = (ConstantStepDevice, LinearStepDevice, SoftBoundsDevice)
+DEVICES = (
+    ConstantStepDevice,
+    LinearStepDevice,
+    SoftBoundsDevice,
+    SoftBoundsReferenceDevice,
+    ExpStepDevice,
+    PowStepDevice,
+    PowStepReferenceDevice,
+    PiecewiseStepDevice,
+)
+#: Settings without which a device would not be itself, for both libraries.
+FIELDS = {
+    "PiecewiseStepDevice": {
+        "piecewise_up": [1.5, 1.2, 1.0, 0.8, 0.5],
+        "piecewise_down": [0.5, 0.8, 1.0, 1.2, 1.5],
+    },
+}
 FORMS = {
     "exact": {},
     "batch": {"noise_aggregation": NoiseAggregation.BATCH},
@@ -76,16 +97,19 @@ def measure(
     """Measure one row of the table."""
     size = len(weights)
     update = UpdateParameters(**FORMS[form])
-    tile = AnalogTile(
-        size, size, SingleRPUConfig(device=device(), update=update), rng=1
-    )
+    fields = FIELDS.get(device.__name__, {})
+    config = SingleRPUConfig(device=device(**fields), update=update)
+    tile = AnalogTile(size, size, config, rng=1)
     tile.set_weights(weights)
     tile.set_learning_rate(0.01)
     calls = {"rpupy": lambda: tile.update(x, d)}
     if side.torch is not None:
         kind = update.pulse_type.name
         reference = side.reference_tile(
-            getattr(side.reference_devices, device.__name__)(), size, weights, kind
+            getattr(side.reference_devices, device.__name__)(**fields),
+            size,
+            weights,
+            kind,
         )
         tx, td = side.torch.from_numpy(x), side.torch.from_numpy(d)
         calls["reference"] = side.without_gradient(lambda: reference.update(tx, td))

@@ -36,7 +36,7 @@ struct Outcome {
   template <class Cell>
   RPUPY_HD MaskOf<F> unsafe(const Cell& cell, float dw_min_std) const {
     const F distance = square_root(spread) * (kSafeDistance * magnitude(dw_min_std));
-    const MaskOf<F> bounds = either(less(cell.max_bound, high + distance), less(low - distance, cell.min_bound));
+    const MaskOf<F> bounds = either(less(cell.highest(), high + distance), less(low - distance, cell.lowest()));
     return either(bounds, less(all_lanes<F>(kMostBend), bend));
   }
 
@@ -80,8 +80,8 @@ struct Aggregate<Device, F, kConstantSteps> {
 };
 
 // Steps that depend on the weight: mean and variance follow each word, with the step and its slope at the mean.
-//   n pulses of slope g are N = n + g n (n - 1) / 2 steps; they multiply the variance by (1 + g N)^2 and add n, or
-//   2 N - n with their own decay, times that of a pulse: second order in g n.
+//   n pulses of slope g are N = n + g n (n - 1) / 2 steps. They multiply the variance by (1 + g N)^2 and add that of
+//   their own noise, which later pulses of the word change too (2 N - n), and which changes with the weight.
 template <class Device, class F>
 struct Aggregate<Device, F, kTangents> {
   using U = UIntOf<F>;
@@ -105,10 +105,12 @@ struct Aggregate<Device, F, kTangents> {
     const Tangent<F> t = Device::template tangent<F>(params, cell, mean, not_zero(upwards));
     const F n = signed_to_float(pulses);
     const F half = (t.slope * 0.5f) * n;
-    const F steps = fma(half, n - 1.0f, n);
+    const F before = n - 1.0f;
+    const F steps = fma(half, before, n);
     const F decay = fma(t.slope, steps, all_lanes<F>(1.0f));
     mean = fma(t.step, steps, mean);
-    variance = fma(t.noise * t.noise, fma(all_lanes<F>(2.0f), steps, -n), variance * (decay * decay));
+    const F own = fma(t.noise_slope * t.step, n * before, t.noise * fma(all_lanes<F>(2.0f), steps, -n));
+    variance = fma(t.noise, own, variance * (decay * decay));
     high = maximum(high, mean);
     low = minimum(low, mean);
     spread = maximum(spread, variance);

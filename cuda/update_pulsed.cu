@@ -236,7 +236,7 @@ struct Crosspoint {
       if (queue.pending()) job.rule().template apply<float>(true, crosspoint, queue, w, cell);
     } else {
       const float noise = aggregated_noise<float>(crosspoint, queue.ordinal, job.dw_min_std, job.plane, job.keys);
-      w = clamp(outcome.weight(noise), cell.min_bound, cell.max_bound);
+      w = clamp(outcome.weight(noise), cell.lowest(), cell.highest());
       queue.ordinal += sum.all;
       up += sum.up;
     }

@@ -42,7 +42,7 @@ struct AggregatedRow {
     if (any(safe)) {
       const u32v crosspoint = lane_numbers() + static_cast<uint32_t>(at);
       const f32v noise = aggregated_noise<f32v>(crosspoint, ordinal, args.dw_min_std, args.tile.plane, rule.keys);
-      const f32v moved = clamp(outcome.weight(noise), cell.min_bound, cell.max_bound);
+      const f32v moved = clamp(outcome.weight(noise), cell.lowest(), cell.highest());
       store_part(args.weights + at, select(safe, moved, w), n);
       store_part(args.pulse_ordinals + at, select(safe, ordinal + sum.all, ordinal), n);
     }

@@ -36,7 +36,7 @@ struct LinearStep {
 
   template <class F>
   RPUPY_HD static void populate(const PulsedParams& common, const Params& p, const DeviceDraws<F>& draw,
-                                const PulsedCell<F>& cell, Own<F>& own) {
+                                PulsedCell<F>& cell, UpkeepCell<F>&, Own<F>& own) {
     Normals<F> spread = {};
     if (p.gamma_up_dtod != 0.0f || p.gamma_down_dtod != 0.0f) spread = draw.normals_from(kDrawOwn);
     F up = fma(all_lanes<F>(p.gamma_up_dtod), spread.z[0], all_lanes<F>(p.gamma_up));
@@ -59,7 +59,8 @@ struct LinearStep {
     const F slope = select(up, cell.slope_up, -cell.slope_down);
     const F step = fma(slope, w, scale);
     // Additive noise keeps the size that it has at w = 0.
-    return {step, slope, p.mult_noise != 0.0f ? step : scale};
+    if (p.mult_noise == 0.0f) return {step, slope, scale, all_lanes<F>(0.0f)};
+    return {step, slope, step, slope};
   }
 
   // `noise` is dw_min_std times a standard normal.

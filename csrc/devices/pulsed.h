@@ -41,10 +41,11 @@ constexpr Aggregation aggregation_of(long) {
   return kPulseByPulse;
 }
 
-// The mean of a pulse at a weight, its derivative, and the standard deviation of its noise over dw_min_std.
+// The mean of a pulse at a weight and the standard deviation of its noise over dw_min_std, with their derivatives.
 template <class F>
 struct Tangent {
-  F step, slope, noise;
+  F step, slope;
+  F noise, noise_slope;
 };
 
 // The draws of the crosspoints in one set of lanes.
@@ -59,6 +60,19 @@ struct DeviceDraws {
   }
   // The four normals of the block that starts at `number`.
   RPUPY_HD Normals<F> normals_from(uint32_t number) const { return normals<F>(block(number)); }
+};
+
+// The width of a crosspoint's range, for devices whose steps depend on the position in it.
+template <class F>
+struct Range {
+  MaskOf<F> empty;  // the only weight is the bound
+  F inverse;        // of the width; 1 where there is none
+
+  RPUPY_HD explicit Range(const PulsedCell<F>& cell) {
+    const F width = cell.max_bound - cell.min_bound;
+    empty = less(width, all_lanes<F>(kSmallestNormal));
+    inverse = 1.0f / select(empty, all_lanes<F>(1.0f), width);
+  }
 };
 
 // `last_column` marks the crosspoints that perfect_bias keeps ideal.

@@ -14,15 +14,20 @@ from rpupy.configs import (
     AnalogMVType,
     BoundManagementType,
     ConstantStepDevice,
+    ExpStepDevice,
     FloatingPointRPUConfig,
     IdealDevice,
     IOParameters,
     LinearStepDevice,
     NoiseAggregation,
     NoiseManagementType,
+    PiecewiseStepDevice,
+    PowStepDevice,
+    PowStepReferenceDevice,
     PulseType,
     SingleRPUConfig,
     SoftBoundsDevice,
+    SoftBoundsReferenceDevice,
     UpdateParameters,
     WeightNoiseType,
 )
@@ -271,6 +276,21 @@ DEVICES = {
         gamma_up=0.3, reverse_down=True, reverse_offset=0.05, **k
     ),
     "soft": lambda **k: SoftBoundsDevice(**k),
+    "soft_reference": lambda **k: SoftBoundsReferenceDevice(
+        slope_up_dtod=0.3,
+        reference_std=0.1,
+        subtract_symmetry_point=True,
+        reset_dtod=0.0,
+        **k,
+    ),
+    "exp": lambda **k: ExpStepDevice(dw_min_std_add=0.001, **k),
+    "pow": lambda **k: PowStepDevice(pow_gamma=0.5, pow_up_down_dtod=0.1, **k),
+    "pow_reference": lambda **k: PowStepReferenceDevice(
+        pow_gamma=1.5, reference_std=0.5, subtract_symmetry_point=True, **k
+    ),
+    "piecewise": lambda **k: PiecewiseStepDevice(
+        piecewise_up=[1.5, 1.0, -0.5], piecewise_down=[0.0, 1.0, 2.0], **k
+    ),
 }
 UPDATES: dict[str, tuple[dict[str, Any], float]] = {
     "default": ({}, 0.05),
@@ -330,7 +350,9 @@ def test_pulsed_updates_give_the_same_bits(
     device: str, name: str, noise: float, backend: str
 ) -> None:
     update, rate = UPDATES[name]
-    write_noise = {} if device == "constant" else {"write_noise_std": 2.0 * noise}
+    write_noise = {"write_noise_std": 2.0 * noise}
+    if device in ("constant", "pow_reference"):
+        write_noise = {}
     config = SingleRPUConfig(
         device=DEVICES[device](
             dw_min_std=noise, count_pulses=noise > 0.0, **write_noise
@@ -454,3 +476,23 @@ def test_every_maintenance_call(backend: str, runs: Any) -> None:
         call(here)
         call(there)
         same(here, there)
+
+
+def test_signs_of_zeros(backend: str) -> None:
+    device = SoftBoundsDevice(reset=-0.0, reset_std=0.0, w_min_dtod=0.0, lifetime=1.0)
+    for config in (
+        SingleRPUConfig(device=device),
+        SingleRPUConfig(device=IdealDevice()),
+    ):
+        here = tiles.AnalogTile(3, 20, config, rng=1)
+        there = here._to_backend(backend)
+        for call in (
+            lambda t: t.clip_weights(0.0),
+            lambda t: t.reset(),
+            lambda t: t.set_weights(np.full((3, 20), -0.0)),
+            lambda t: t.clip_weights(-0.0),
+            lambda t: t.decay_weights(),
+        ):
+            call(here)
+            call(there)
+            same(here, there)

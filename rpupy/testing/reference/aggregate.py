@@ -81,14 +81,15 @@ def tangents(
     one, half_ = F32(1), F32(0.5)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         for pulses, up in words:
-            step, slope, noise = law.tangent(p, h, mean, up)
+            step, slope, noise, noise_slope = law.tangent(p, h, mean, up)
             n = F32(pulses)
             half = (slope * half_) * n
             steps = fma(half, n - one, n)
             decay = fma(slope, steps, one)
             mean = fma(step, steps, mean)
-            growth = fma(F32(2), steps, -n)
-            variance = fma(noise * noise, growth, variance * (decay * decay))
+            growth = noise * fma(F32(2), steps, -n)
+            growth = fma(noise_slope * step, n * (n - one), growth)
+            variance = fma(noise, growth, variance * (decay * decay))
             high, low = np.maximum(high, mean), np.minimum(low, mean)
             spread = np.maximum(spread, variance)
             bend = np.maximum(bend, np.abs(half))

@@ -72,7 +72,7 @@ class ReferenceTile:
         self.out_size = out_size
         self.in_size = in_size
         self.config = config
-        self.device = config.device
+        self.device = config.device.resolved()
         self.log: list[Draw] = []
         self.key = key_of(seed)
         self.random = RandomNumbers(self.key, self.log)
@@ -165,7 +165,7 @@ class ReferenceTile:
                 shares_block=True,
             )
         w = self.law.pulse(self.device, h, w, up[hit], noise)
-        self.true_weights[hit] = clip(w, h["min_bound"], h["max_bound"])
+        self.true_weights[hit] = clip(w, *self.law.limits(h))
         self.pulse_ordinals[hit] = ordinal + np.uint32(1)
 
     # ---- product ---------------------------------------------------------------------
@@ -551,6 +551,31 @@ class ReferenceTile:
             self.dw_min = mean
         self.true_weights[...] = self._within_bounds(self.true_weights)
         self._show()
+
+    # ---- state -----------------------------------------------------------------------
+
+    def adopt(self, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        """Go on from what `state` of a core tile of the same configuration returned."""
+        self.counters = dict(meta["counters"])
+        self.learning_rate = meta["learning_rate"]
+        self.drift_time = meta["drift_time"]
+        for name in self.hidden:
+            plane = np.broadcast_to(arrays[name], self.weights.shape)
+            self.hidden[name] = np.array(plane)
+        for direction, drawn in self.lines.items():
+            for name in drawn:
+                drawn[name] = np.array(arrays[f"{direction}_{name}"])
+        self.weights[...] = arrays["weights"]
+        if self.pulsed:
+            self.dw_min, self.granularity = meta["dw_min"], meta["granularity"]
+            self.low, self.high = self.hidden["min_bound"], self.hidden["max_bound"]
+            self.pulse_ordinals[...] = arrays["pulse_ordinals"]
+        if "persistent_weights" in arrays:
+            self.true_weights[...] = arrays["persistent_weights"]
+        if self.has_drift:
+            self.drift_start[...] = arrays["drift_start"]
+            self.drift_since[...] = arrays["drift_since"]
+            self.drift_previous[...] = arrays["drift_previous"]
 
 
 def _vectors(
