@@ -150,7 +150,8 @@ def test_without_noise_nothing_is_drawn_and_steps_add_up() -> None:
     for kind in (ConstantStepDevice, LinearStepDevice):
         device = kind(**ALIKE, dw_min_std=0.0)
         exact, together = (updated(device, way) for way in NoiseAggregation)
-        np.testing.assert_allclose(together, exact, atol=3e-7)
+        # One by one, 172 steps round 172 times.
+        np.testing.assert_allclose(together, exact, atol=2e-6)
         assert (together == together[0, 0]).all()
 
 
