@@ -152,7 +152,8 @@ def test_without_noise_nothing_is_drawn_and_steps_add_up() -> None:
         exact, together = (updated(device, way) for way in NoiseAggregation)
         # One by one, 172 steps round 172 times.
         np.testing.assert_allclose(together, exact, atol=2e-6)
-        assert (together == together[0, 0]).all()
+        # Linear steps have a spread of slopes between devices.
+        assert kind is LinearStepDevice or (together == together[0, 0]).all()
 
 
 def test_portions_are_those_of_the_parameters() -> None:
