@@ -36,6 +36,7 @@ from .enums import (
 )
 from .io import (
     IOParameters,
+    IOParametersNodal,
 )
 from .mapping import (
     MappableRPU,
@@ -60,6 +61,7 @@ __all__ = [
     "CountLRFeedbackPolicy",
     "DriftParameter",
     "IOParameters",
+    "IOParametersNodal",
     "InputRangeParameter",
     "MappableRPU",
     "MappingParameter",
