@@ -12,6 +12,9 @@
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
+constexpr float kSmallestNormal = 1.17549435e-38f;
+constexpr float kLargest = 3.40282347e38f;
+
 template <class F>
 RPUPY_HD F all_lanes(float a) {
   return F{} + a;

@@ -19,7 +19,7 @@ from .definition import (
     register_config_class,
     thawed_copy,
 )
-from .fields import choice, flag, integer, part, real, text
+from .fields import choice, derived, flag, integer, part, real, reals, text
 from .runtime import RuntimeParameter
 from .serialisation import from_dict, to_dict
 
@@ -32,6 +32,7 @@ __all__ = [
     "choice",
     "config_class",
     "define",
+    "derived",
     "flag",
     "from_dict",
     "frozen_copy",
@@ -39,6 +40,7 @@ __all__ = [
     "part",
     "pending_settings",
     "real",
+    "reals",
     "register_config_class",
     "text",
     "thawed_copy",

@@ -164,6 +164,8 @@ class Effect(Setting):
             return float(self.size(part, reference))
         if callable(self.of):
             return abs(float(value) * self.of(part, reference))
+        # A device that describes another has steps and bounds in that one.
+        part = part.resolved() if hasattr(part, "resolved") else part
         return abs(float(value) * (getattr(part, self.of) if self.of else 1.0))
 
     def note_on(self, part: Any) -> str:

@@ -205,8 +205,15 @@ def _reference(config: Parameters) -> Reference:
     found: dict[str, float] = {}
     for use in parts_and_fields(config):
         name = use.field.name
-        if name in ("w_max", "w_min", "dw_min") and use.acts:
-            found[name] = max(abs(use.value), found.get(name, 0.0))
+        if name not in ("w_max", "w_min", "dw_min"):
+            continue
+        value = use.value
+        if use.field.metadata.get("kind") == "derived":
+            device: Any = use.part
+            value = getattr(device.resolved(), name)
+        elif not use.acts:
+            continue
+        found[name] = max(abs(value), found.get(name, 0.0))
     weight = max(found.get("w_max", 0.0), found.get("w_min", 0.0))
     return Reference(weight or 1.0, found.get("dw_min", 0.0))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import math
 import reprlib
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -20,7 +21,7 @@ from rpupy.errors import ConfigError
 from .definition import Parameters, _is_fixed, thawed_copy
 from .effects import Effect, Setting
 
-__all__ = ["choice", "flag", "integer", "part", "real", "text"]
+__all__ = ["choice", "derived", "flag", "integer", "part", "real", "reals", "text"]
 
 # The kernels compute in single precision and with 32-bit integers.
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -104,6 +105,75 @@ def real(
         pending=pending and f"other than {default:g}",
         effect=effect,
     )
+
+
+def reals(
+    default: Sequence[float], *, most: int, effect: Effect | Setting | None = None
+) -> Any:
+    """Declare a list of finite real numbers that single precision can hold.
+
+    Parameters
+    ----------
+    default : sequence of float
+        Default values.
+    most : int
+        How many there may be; there must be one.
+    effect : Effect or Setting, optional
+        What the field does to a tile.
+
+    Returns
+    -------
+    attrs field
+    """
+    rule = f"a list of 1 to {most} finite numbers"
+
+    def check(
+        value: Any, instance: Parameters, field: attrs.Attribute[Any]
+    ) -> list[float]:
+        if isinstance(value, np.ndarray) and value.ndim == 1:
+            value = list(value)
+        if not isinstance(value, (list, tuple)):
+            raise _illegal(instance, field, rule, value)
+        if not 1 <= len(value) <= most:
+            raise _illegal(instance, field, rule, f"{len(value)} numbers")
+        for number in value:
+            legal = isinstance(number, NUMBERS) and not isinstance(number, bool)
+            # Comparing takes integers of any size, and NaN compares as False.
+            if not legal or not abs(number) <= FLOAT32_MAX:
+                raise _illegal(instance, field, rule, number)
+        return [float(number) for number in value]
+
+    return _field(
+        check,
+        attrs.Factory(lambda: [float(v) for v in default]),
+        kind="reals",
+        most=most,
+        effect=effect,
+    )
+
+
+def derived() -> Any:
+    """Declare a float that other fields decide; a value that is set is not used.
+
+    Returns
+    -------
+    attrs field
+    """
+
+    def check(
+        value: Any, instance: Parameters, field: attrs.Attribute[Any]
+    ) -> float | None:
+        if value is None:
+            return None
+        if (
+            not isinstance(value, NUMBERS)
+            or isinstance(value, bool)
+            or not abs(value) <= FLOAT32_MAX
+        ):
+            raise _illegal(instance, field, "a finite number or None", value)
+        return float(value)
+
+    return _field(check, None, kind="derived", hide_default=True)
 
 
 def integer(

@@ -206,6 +206,8 @@ def _why_idle(part: Any, field: attrs.Attribute[Any], acts_on: str) -> str:
         return f"pulse_type is {pulse_type.name}"
     if field.metadata.get("pending") and field.metadata.get("kind") != "choice":
         return "it is not built yet"  # and so it has its default, which does nothing
+    if field.metadata.get("kind") == "derived":
+        return "it follows from other fields"
     if acts_on and acts_on in facts.idle_in:
         return f"it does nothing in {acts_on}"
     reasons = [_why_off(part, name, acts_on) for name in facts.needs]

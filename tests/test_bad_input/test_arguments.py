@@ -840,6 +840,14 @@ def test_a_reading_that_fails_behind_the_product(x_values):
     tile.read_weights(x_values=x_values)
 
 
+def test_a_reading_whose_scaling_fails():
+    tile = made("constant")
+    tile.set_mapping_scales(1e-38)
+    with unchanged(tile), np.errstate(under="raise"):
+        with pytest.raises(FloatingPointError, match="underflow"):
+            tile.read_weights(apply_weight_scaling=True)
+
+
 @pytest.mark.parametrize("field", ["w_max_dtod", "dw_min_dtod", "up_down_dtod"])
 def test_devices_beyond_float32_are_refused(field):
     device = ConstantStepDevice(dw_min=1e3, **{field: 3e38})

@@ -13,14 +13,19 @@ from rpupy.configs import (
     AnalogMVType,
     BoundManagementType,
     ConstantStepDevice,
+    ExpStepDevice,
     FloatingPointRPUConfig,
     IdealDevice,
     IOParameters,
     LinearStepDevice,
     NoiseManagementType,
+    PiecewiseStepDevice,
+    PowStepDevice,
+    PowStepReferenceDevice,
     PulseType,
     SingleRPUConfig,
     SoftBoundsDevice,
+    SoftBoundsReferenceDevice,
     UpdateParameters,
     WeightNoiseType,
 )
@@ -269,6 +274,21 @@ DEVICES = {
         gamma_up=0.3, reverse_down=True, reverse_offset=0.05, **k
     ),
     "soft": lambda **k: SoftBoundsDevice(**k),
+    "soft_reference": lambda **k: SoftBoundsReferenceDevice(
+        slope_up_dtod=0.3,
+        reference_std=0.1,
+        subtract_symmetry_point=True,
+        reset_dtod=0.0,
+        **k,
+    ),
+    "exp": lambda **k: ExpStepDevice(dw_min_std_add=0.001, **k),
+    "pow": lambda **k: PowStepDevice(pow_gamma=0.5, pow_up_down_dtod=0.1, **k),
+    "pow_reference": lambda **k: PowStepReferenceDevice(
+        pow_gamma=1.5, reference_std=0.5, subtract_symmetry_point=True, **k
+    ),
+    "piecewise": lambda **k: PiecewiseStepDevice(
+        piecewise_up=[1.5, 1.0, -0.5], piecewise_down=[0.0, 1.0, 2.0], **k
+    ),
 }
 UPDATES: dict[str, tuple[dict[str, Any], float]] = {
     "default": ({}, 0.05),
@@ -312,7 +332,9 @@ def test_pulsed_updates_give_the_same_bits(
     device: str, name: str, noise: float, backend: str
 ) -> None:
     update, rate = UPDATES[name]
-    write_noise = {} if device == "constant" else {"write_noise_std": 2.0 * noise}
+    write_noise = {"write_noise_std": 2.0 * noise}
+    if device in ("constant", "pow_reference"):
+        write_noise = {}
     config = SingleRPUConfig(
         device=DEVICES[device](
             dw_min_std=noise, count_pulses=noise > 0.0, **write_noise

@@ -64,8 +64,9 @@ class DeviceDraw(enum.IntEnum):
     DRIFT_NU = 7
     CORRUPT_CHOICE = 8
     CORRUPT_VALUE = 9
-    SLOPE_UP = 12
-    SLOPE_DOWN = 13
+    OWN_0 = 12
+    OWN_1 = 13
+    OWN_2 = 14
 
 
 class LineDraw(enum.IntEnum):

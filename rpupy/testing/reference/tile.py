@@ -68,7 +68,7 @@ class ReferenceTile:
         self.out_size = out_size
         self.in_size = in_size
         self.config = config
-        self.device = config.device
+        self.device = config.device.resolved()
         self.log: list[Draw] = []
         self.key = key_of(seed)
         self.random = RandomNumbers(self.key, self.log)
@@ -160,7 +160,7 @@ class ReferenceTile:
                 shares_block=True,
             )
         w = self.law.pulse(self.device, h, w, up[hit], noise)
-        self.true_weights[hit] = clip(w, h["min_bound"], h["max_bound"])
+        self.true_weights[hit] = clip(w, *self.law.limits(h))
         self.pulse_ordinals[hit] = ordinal + np.uint32(1)
 
     # ---- product ---------------------------------------------------------------------
