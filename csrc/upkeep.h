@@ -101,7 +101,8 @@ RPUPY_HD F drifted(F w, F nu, float now, DriftState<F>& state, const DriftParams
 template <class F>
 RPUPY_HD F clipped_to(F w, float limit, const Bounds<F>& b) {
   if (limit < 0.0f) return within(w, b);
-  return clamp(w, maximum(b.low, all_lanes<F>(-limit)), minimum(b.high, all_lanes<F>(limit)));
+  // 0 - 0 is +0: a limit of 0 leaves no negative zeros.
+  return clamp(w, maximum(b.low, all_lanes<F>(0.0f - limit)), minimum(b.high, all_lanes<F>(limit)));
 }
 
 // What forward sees of a weight with write noise.

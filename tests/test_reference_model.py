@@ -18,6 +18,7 @@ from rpupy.configs import (
     AnalogMVType,
     BoundManagementType,
     ConstantStepDevice,
+    DampedStepDevice,
     DriftParameter,
     ExpStepDevice,
     FloatingPointDevice,
@@ -121,24 +122,11 @@ def assert_same_hidden(tile, model):
 
 def adopt(model, tile):
     """Let the model go on from the state of the tile."""
-    arrays = tile._arrays
-    for name in model.hidden:
-        plane = np.broadcast_to(arrays[name], model.weights.shape)
-        model.hidden[name] = np.array(plane)
-    if model.pulsed:
-        model.low, model.high = model.hidden["min_bound"], model.hidden["max_bound"]
+    meta, arrays = tile.state()
     for direction, drawn in model.lines.items():
         for name, values in drawn.items():
-            found = arrays[f"{direction}_{name}"]
-            assert_close(found, np.asarray(values))
-            drawn[name] = found
-    model.weights[...] = arrays["weights"]
-    if "persistent_weights" in arrays:
-        model.true_weights[...] = arrays["persistent_weights"]
-    if model.has_drift:
-        model.drift_start[...] = arrays["drift_start"]
-        model.drift_since[...] = arrays["drift_since"]
-        model.drift_previous[...] = arrays["drift_previous"]
+            assert_close(arrays[f"{direction}_{name}"], np.asarray(values))
+    model.adopt(meta, arrays)
 
 
 def assert_same_state(tile, model, tolerance=TOLERANCE):
@@ -198,6 +186,7 @@ some = st.sampled_from
 
 KINDS = (
     ConstantStepDevice,
+    DampedStepDevice,
     ExpStepDevice,
     LinearStepDevice,
     PiecewiseStepDevice,
@@ -259,6 +248,10 @@ def pulsed_devices(draw, kinds=KINDS):
         fields["a"] = draw(some([0.244, 1.0]))
         fields["dw_min_std_add"] = draw(some([0.0, 0.003]))
         fields["dw_min_std_slope"] = draw(some([0.0, 0.02]))
+    if kind is DampedStepDevice:
+        fields["beta_up"] = draw(some([3.0, 0.0, -1.0]))
+        fields["beta_up_dtod"] = draw(some([0.0, 0.2]))
+        fields["beta_down_dtod"] = draw(some([0.0, 0.2]))
     if kind is PiecewiseStepDevice:
         nodes = st.lists(some([0.5, 1.0, 2.0, -0.3, 0.0]), min_size=1, max_size=5)
         fields["piecewise_up"] = draw(nodes)

@@ -455,3 +455,23 @@ def test_every_maintenance_call(backend: str, runs: Any) -> None:
         call(here)
         call(there)
         same(here, there)
+
+
+def test_signs_of_zeros(backend: str) -> None:
+    device = SoftBoundsDevice(reset=-0.0, reset_std=0.0, w_min_dtod=0.0, lifetime=1.0)
+    for config in (
+        SingleRPUConfig(device=device),
+        SingleRPUConfig(device=IdealDevice()),
+    ):
+        here = tiles.AnalogTile(3, 20, config, rng=1)
+        there = here._to_backend(backend)
+        for call in (
+            lambda t: t.clip_weights(0.0),
+            lambda t: t.reset(),
+            lambda t: t.set_weights(np.full((3, 20), -0.0)),
+            lambda t: t.clip_weights(-0.0),
+            lambda t: t.decay_weights(),
+        ):
+            call(here)
+            call(there)
+            same(here, there)

@@ -498,6 +498,31 @@ class ReferenceTile:
         self.true_weights[...] = self._within_bounds(self.true_weights)
         self._show()
 
+    # ---- state -----------------------------------------------------------------------
+
+    def adopt(self, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        """Go on from what `state` of a core tile of the same configuration returned."""
+        self.counters = dict(meta["counters"])
+        self.learning_rate = meta["learning_rate"]
+        self.drift_time = meta["drift_time"]
+        for name in self.hidden:
+            plane = np.broadcast_to(arrays[name], self.weights.shape)
+            self.hidden[name] = np.array(plane)
+        for direction, drawn in self.lines.items():
+            for name in drawn:
+                drawn[name] = np.array(arrays[f"{direction}_{name}"])
+        self.weights[...] = arrays["weights"]
+        if self.pulsed:
+            self.dw_min, self.granularity = meta["dw_min"], meta["granularity"]
+            self.low, self.high = self.hidden["min_bound"], self.hidden["max_bound"]
+            self.pulse_ordinals[...] = arrays["pulse_ordinals"]
+        if "persistent_weights" in arrays:
+            self.true_weights[...] = arrays["persistent_weights"]
+        if self.has_drift:
+            self.drift_start[...] = arrays["drift_start"]
+            self.drift_since[...] = arrays["drift_since"]
+            self.drift_previous[...] = arrays["drift_previous"]
+
 
 def _seen_weights(weights: Floats, io: Any) -> Floats:
     """Return the weights that a product sees, through wires if they have resistance."""
