@@ -453,6 +453,8 @@ def steepest(tile, model):
 )
 def test_pulsed_mini_batches(device, update, case, rate, batch):
     shape, seed, isa = case
+    if device.kernel not in _cpu.AGGREGATING:
+        update.noise_aggregation = NoiseAggregation.PULSE
     config = SingleRPUConfig(device=device, update=update)
     tile, model = make_pair(shape, config, seed, isa)
     rng = np.random.default_rng(seed)
