@@ -481,3 +481,12 @@ class SoftBoundsDevice(SlopedStepDevice):
     """
 
     kernel: ClassVar[str] = "soft_bounds"
+
+
+def __getattr__(name: str) -> Any:
+    """Find unit cells and compounds here, too, where scripts look for them."""
+    from . import compounds
+
+    if name in compounds.__all__:
+        return getattr(compounds, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

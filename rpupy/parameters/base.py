@@ -19,7 +19,7 @@ from .definition import (
     register_config_class,
     thawed_copy,
 )
-from .fields import choice, flag, integer, part, real, text
+from .fields import choice, flag, integer, numbers, part, parts, real, text
 from .runtime import RuntimeParameter
 from .serialisation import from_dict, to_dict
 
@@ -36,7 +36,9 @@ __all__ = [
     "from_dict",
     "frozen_copy",
     "integer",
+    "numbers",
     "part",
+    "parts",
     "pending_settings",
     "real",
     "register_config_class",

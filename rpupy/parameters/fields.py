@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import math
 import reprlib
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -20,7 +21,7 @@ from rpupy.errors import ConfigError
 from .definition import Parameters, _is_fixed, thawed_copy
 from .effects import Effect, Setting
 
-__all__ = ["choice", "flag", "integer", "part", "real", "text"]
+__all__ = ["choice", "flag", "integer", "numbers", "part", "parts", "real", "text"]
 
 # The kernels compute in single precision and with 32-bit integers.
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -261,9 +262,69 @@ def text(default: str | None) -> Any:
     return _field(check, default, kind="text")
 
 
+def numbers(*default: float) -> Any:
+    """Declare a list of finite real numbers.
+
+    Parameters
+    ----------
+    *default : float
+        Default value.
+
+    Returns
+    -------
+    attrs field
+    """
+    rule = "a list of finite numbers"
+
+    def check(
+        value: Any, instance: Parameters, field: attrs.Attribute[Any]
+    ) -> list[float] | tuple[float, ...]:
+        if not isinstance(value, (list, tuple, np.ndarray)):
+            raise _illegal(instance, field, rule, value)
+        for entry in value:
+            legal = isinstance(entry, NUMBERS) and not isinstance(entry, bool)
+            if not legal or not abs(float(entry)) <= FLOAT32_MAX:
+                raise _illegal(instance, field, rule, value)
+        return [float(entry) for entry in value]
+
+    return _field(
+        check, attrs.Factory(lambda: list(default)), kind="numbers", hide_default=True
+    )
+
+
+def parts(kinds: Callable[[], tuple[type[Parameters], ...]]) -> Any:
+    """Declare a list of nested parameter objects, empty by default.
+
+    Parameters
+    ----------
+    kinds : callable
+        Gives the classes that are accepted, with their subclasses; called when a value
+        is set, so that a class may name itself.
+
+    Returns
+    -------
+    attrs field
+    """
+
+    def check(
+        value: Any, instance: Parameters, field: attrs.Attribute[Any]
+    ) -> list[Parameters]:
+        accepted = kinds()
+        rule = f"a list of {' or '.join(kind.__name__ for kind in accepted)}"
+        if not isinstance(value, (list, tuple)):
+            raise _illegal(instance, field, rule, value)
+        for entry in value:
+            if not isinstance(entry, accepted):
+                raise _illegal(instance, field, rule, entry)
+        return [thawed_copy(v) if _is_fixed(v) else v for v in value]
+
+    return _field(check, attrs.Factory(list), kind="parts")
+
+
 def part(
     factory: type[Parameters],
     *,
+    default: Callable[[], Parameters] | None = None,
     kinds: tuple[type[Parameters], ...] = (),
     compare: bool = True,
     hide_default: bool = False,
@@ -278,6 +339,8 @@ def part(
     ----------
     factory : type
         Class of the default, built without arguments.
+    default : callable, optional
+        Builds the default instead.
     kinds : tuple of types
         Classes that are accepted, with their subclasses; default: `factory`.
     compare : bool
@@ -303,7 +366,7 @@ def part(
 
     return _field(
         check,
-        attrs.Factory(factory),
+        attrs.Factory(default or factory),
         eq=compare,
         kind="part",
         hide_default=hide_default,

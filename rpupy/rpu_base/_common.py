@@ -16,6 +16,7 @@ from rpupy.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
     NoiseManagementType,
+    VectorUnitCellUpdatePolicy,
     WeightNoiseType,
 )
 from rpupy.rpu_base import _cpu
@@ -35,6 +36,10 @@ _CODES: dict[enum.Enum, int] = {
     BoundManagementType.ITERATIVE: 1,
     WeightNoiseType.NONE: 0,
     WeightNoiseType.ADDITIVE_CONSTANT: 1,
+    VectorUnitCellUpdatePolicy.ALL: 0,
+    VectorUnitCellUpdatePolicy.SINGLE_FIXED: 1,
+    VectorUnitCellUpdatePolicy.SINGLE_SEQUENTIAL: 2,
+    VectorUnitCellUpdatePolicy.SINGLE_RANDOM: 3,
 }
 
 #: Fields of a device that act in Python, not in a kernel.

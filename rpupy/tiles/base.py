@@ -123,7 +123,7 @@ class Tile(Programming):
         self._spawned = 0
         self._probes = 0
         self._reference = None
-        core = registry.core_class(self.tile_kind, self.backend)
+        core = registry.core_class(registry.core_kind(self.rpu_config), self.backend)
         self.tile = core(self.out_size, self._x_size, self.rpu_config, self._seed)
         self._init_periphery()
 
@@ -480,6 +480,31 @@ class Tile(Programming):
         """
         self.tile.set_hidden_parameters(parameters)
 
+    def get_hidden_update_index(self) -> int:
+        """Return which device of a vector cell is updated or written.
+
+        Returns
+        -------
+        int
+            Its number; 0 for everything but vector cells.
+        """
+        return self.tile.get_hidden_update_index()
+
+    def set_hidden_update_index(self, index: int) -> None:
+        """Choose which device of a vector cell is updated or written.
+
+        Parameters
+        ----------
+        index : int
+            Number of the device. Everything but vector cells ignores it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not the number of a device.
+        """
+        self.tile.set_hidden_update_index(index)
+
     def get_forward_parameters(self) -> dict[str, Floats]:
         """Return what each line drew for the forward product: nothing so far.
 
@@ -805,7 +830,8 @@ class Tile(Programming):
             if not name.startswith(_CORE):
                 raise StateError(f"no array is called {name}")
             core_arrays[name[len(_CORE) :]] = array
-        core_class: Any = registry.core_class(self.tile_kind, self.backend)
+        kind = registry.core_kind(self.rpu_config)
+        core_class: Any = registry.core_class(kind, self.backend)
         self.tile = core_class.from_state(
             self.out_size,
             self._x_size,
