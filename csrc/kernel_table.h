@@ -214,6 +214,10 @@ struct KernelTable {
   void (*draw_words)(const uint32_t* counters, const uint32_t* key, uint32_t* words, int64_t n);
   void (*words_to_normals)(const uint32_t* words, float* z, int64_t blocks);
   void (*evaluate)(int32_t function, const float* a, const float* b, float* y, int64_t n);
+  // For devices whose law is in Python. Scratch of count_pulses: update_pulsed_scratch.
+  void (*count_pulses)(const UpdateArgs&, int32_t* counts, void* scratch);
+  void (*pulse_normals)(const TileView&, const uint32_t* crosspoints, const uint32_t* ordinals, float* z, int64_t n);
+  void (*show_pulses)(const UpdateArgs&, const uint32_t* crosspoints, int64_t n);
 };
 
 struct DeviceInfo {

@@ -11,6 +11,7 @@ namespace cuda {
 struct Place {
   int device = 0;
   cudaStream_t stream = nullptr;
+  cudaEvent_t copied = nullptr;  // behind the last copies from memory of the host
 };
 
 // Makes a device current as long as it lives.
@@ -35,17 +36,19 @@ class OnDevice {
   bool changed_ = false;
 };
 
+inline void close_place(const Place& place) {
+  const OnDevice current(place.device);
+  if (place.copied != nullptr) cudaEventDestroy(place.copied);
+  // What the stream still has to do is done first, by the runtime.
+  if (place.stream != nullptr) cudaStreamDestroy(place.stream);
+}
+
 inline Status open_place(int device, Place* place) {
   const OnDevice current(device);
   RPUPY_TRY(current.status());
   place->device = device;
-  return RPUPY_STATUS(cudaStreamCreateWithFlags(&place->stream, cudaStreamNonBlocking));
-}
-
-// What the stream still has to do is done first, by the runtime.
-inline void close_place(const Place& place) {
-  const OnDevice current(place.device);
-  if (place.stream != nullptr) cudaStreamDestroy(place.stream);
+  RPUPY_TRY(RPUPY_STATUS(cudaStreamCreateWithFlags(&place->stream, cudaStreamNonBlocking)));
+  return RPUPY_STATUS(cudaEventCreateWithFlags(&place->copied, cudaEventDisableTiming));
 }
 
 inline Status wait_for(const Place& place) {
@@ -64,6 +67,28 @@ inline Status follow(const Place& later, cudaStream_t earlier) {
   if (!status.failed()) status = RPUPY_STATUS(cudaStreamWaitEvent(later.stream, event, 0));
   cudaEventDestroy(event);
   return status;
+}
+
+// Copies from pinned memory go on while the host does, which may change that memory as soon as they are done. So a call
+// notes the end of its copies, asks for its kernels, and waits for the copies alone.
+inline Status note_copies(const Place& place) {
+  const OnDevice current(place.device);
+  RPUPY_TRY(current.status());
+  return RPUPY_STATUS(cudaEventRecord(place.copied, place.stream));
+}
+inline Status wait_for_copies(const Place& place) { return RPUPY_STATUS(cudaEventSynchronize(place.copied)); }
+
+// Whether kernels of this device can use memory of another library, and which device it is on (-1: on none).
+inline Status look_at_memory(const Place& place, const void* data, bool* usable, int* device) {
+  const OnDevice current(place.device);
+  RPUPY_TRY(current.status());
+  cudaPointerAttributes attributes = {};
+  RPUPY_TRY(RPUPY_STATUS(cudaPointerGetAttributes(&attributes, data)));
+  const bool on_device = attributes.type == cudaMemoryTypeDevice;
+  *device = on_device ? attributes.device : -1;
+  // Pinned and managed memory can be reached from every device.
+  *usable = on_device ? attributes.device == place.device : attributes.type != cudaMemoryTypeUnregistered;
+  return {};
 }
 
 // Marks in a stream, and the time between two of them, for benchmarks.

@@ -10,7 +10,7 @@ import importlib
 from typing import Any, TypeVar
 
 from rpupy.configs import devices
-from rpupy.configs.devices import Device
+from rpupy.configs.devices import Device, NumpyDevice
 from rpupy.errors import BackendUnavailableError, ConfigError
 from rpupy.parameters.base import RPUConfigBase, register_config_class
 from rpupy.parameters.enums import PulseType
@@ -53,6 +53,9 @@ _CORES = {
     ("analog", "cuda_host"): "rpupy.rpu_base.device:CudaHostTile",
     ("floating_point", "cuda_host"): "rpupy.rpu_base.device:CudaHostTile",
 }
+
+#: What owns the arrays where the device is a NumPy function.
+_NUMPY_CORE = "rpupy.rpu_base.numpy_device:NumpyDeviceTile"
 
 _BACKENDS = ("cpu", "cuda")
 #: The CUDA kernels compiled for the host: for tests, and in no list that users see.
@@ -97,7 +100,7 @@ def tile_class(config: RPUConfigBase) -> type[Any]:
     return _imported(_TILES[kind])
 
 
-def core_class(kind: str, backend: str) -> type[Any]:
+def core_class(kind: str, backend: str, device: Any = None) -> type[Any]:
     """Find the class that owns the arrays of a tile.
 
     Parameters
@@ -107,6 +110,8 @@ def core_class(kind: str, backend: str) -> type[Any]:
     backend : str
         ``"cpu"``, ``"cuda"``, or ``"cuda_host"``: the CUDA kernels compiled for the
         host, for tests.
+    device : Device, optional
+        Device of the configuration; a `NumpyDevice` has a class of its own.
 
     Returns
     -------
@@ -115,6 +120,8 @@ def core_class(kind: str, backend: str) -> type[Any]:
 
     Raises
     ------
+    NotImplementedError
+        If the device is a `NumpyDevice` and the backend not ``"cpu"``.
     ValueError
         If there is no such kind or backend.
     BackendUnavailableError
@@ -126,6 +133,13 @@ def core_class(kind: str, backend: str) -> type[Any]:
     _check_available(backend)
     if (kind, backend) not in _CORES:
         raise BackendUnavailableError(f"there are no {kind} tiles for {backend}")
+    if isinstance(device, NumpyDevice):
+        if backend != "cpu":
+            raise NotImplementedError(
+                f"{type(device).__name__} is a NumpyDevice and runs on CPU tiles only,"
+                f" not on {backend}; write it in C++ for that (docs/add_a_device.md)"
+            )
+        return _imported(_NUMPY_CORE)
     return _imported(_CORES[kind, backend])
 
 

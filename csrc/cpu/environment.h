@@ -96,9 +96,14 @@ inline void run_team(int threads, const Work& work) {
   work(Member{0, 1});
 }
 
+// Tests for races lower it, so that every call has a team.
+#if !defined(RPUPY_STEPS_PER_THREAD)
+#define RPUPY_STEPS_PER_THREAD 40000
+#endif
+
 // How many threads `work` elementary steps (about a nanosecond each) are worth.
 inline int worthwhile_threads(int threads, int64_t work) {
-  constexpr int64_t kStepsPerThread = 40000;
+  constexpr int64_t kStepsPerThread = RPUPY_STEPS_PER_THREAD;
   const int64_t most = work / kStepsPerThread;
   return most < 2 ? 1 : static_cast<int>(most < threads ? most : threads);
 }

@@ -19,6 +19,8 @@
 
 #include "update.inl"
 
+#include "pulse_counts.inl"
+
 #include "upkeep.inl"
 
 #include "compound.inl"
@@ -107,6 +109,9 @@ const KernelTable table = {
     draw_words,
     words_to_normals,
     evaluate,
+    count_pulses,
+    pulse_normals,
+    show_pulses,
 };
 
 }  // namespace RPUPY_ISA_NAME

@@ -11,12 +11,19 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rpupy.errors import ConfigError
 from rpupy.parameters.base import Parameters, define, flag, integer, part, real
 from rpupy.parameters.drift import DriftParameter, SimpleDriftParameter
 from rpupy.parameters.effects import KEPT, Effect, Reference, Setting
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
 
 __all__ = [
     "ConstantStepDevice",
@@ -24,6 +31,7 @@ __all__ = [
     "FloatingPointDevice",
     "IdealDevice",
     "LinearStepDevice",
+    "NumpyDevice",
     "PulsedDevice",
     "SlopedStepDevice",
     "SoftBoundsDevice",
@@ -481,6 +489,101 @@ class SoftBoundsDevice(SlopedStepDevice):
     """
 
     kernel: ClassVar[str] = "soft_bounds"
+
+
+@define
+class NumpyDevice(WriteNoiseDevice):
+    r"""Base of devices of one's own, whose law is a function of NumPy arrays.
+
+    A subclass gives `pulse`, and `draw` if its crosspoints have parameters of their own.
+    All else is as for every pulsed device: pulse trains, random numbers, clipping to the
+    bounds after each pulse, write noise, decay, diffusion, reset and drift. It runs on
+    CPU tiles, alone at each crosspoint; docs/own_device.md has a complete example.
+
+    Notes
+    -----
+    Results are the same bits for every machine as long as `pulse` and `draw` keep to
+    ``+ - * /``, square roots, comparisons and selection in float32. NumPy's `exp`, `log`
+    and `power` differ in their last bits between machines.
+    """
+
+    #: Names of the parameters that each crosspoint has besides those of all devices.
+    cell_parameters: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Name the kernel of a class that has a law; without one it is only a base."""
+        super().__init_subclass__()
+        if cls.pulse is not NumpyDevice.pulse:
+            cls.kernel = "numpy"
+
+    def draw(self, params: Mapping[str, Floats], draws: Any) -> Mapping[str, Floats]:
+        """Draw the parameters of all crosspoints, once, when a tile is built.
+
+        Parameters
+        ----------
+        params : mapping of str to ndarray of float32, shape (out, in)
+            What all pulsed devices have: `max_bound`, `min_bound`, `dwmin_up` and
+            `dwmin_down`. Read-only.
+        draws : DeviceDraws
+            ``draws.normal(k)`` and ``draws.uniform(k)`` give an array of random numbers,
+            one for each crosspoint. Use each number ``k`` = 0, 1, ... for one purpose.
+
+        Returns
+        -------
+        mapping of str to array_like, shape (out, in)
+            An entry for each name in `cell_parameters`.
+        """
+        return {}
+
+    def pulse(
+        self, w: Floats, direction: Floats, params: Mapping[str, Floats], noise: Floats
+    ) -> Floats:
+        """Give the weights after one pulse on each of ``n`` crosspoints.
+
+        The caller clips the result to the bounds.
+
+        Parameters
+        ----------
+        w : ndarray of float32, shape (n,)
+            Weights.
+        direction : ndarray of float32, shape (n,)
+            1 for a pulse up, -1 for one down.
+        params : mapping of str to ndarray of float32, shape (n,)
+            `max_bound`, `min_bound`, `dwmin_up`, `dwmin_down`, and those of
+            `cell_parameters`. Read-only.
+        noise : ndarray of float32, shape (n,)
+            `dw_min_std` times a standard normal number of this pulse.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define pulse")
+
+    def validate(self) -> None:
+        """Check that the class has a law, and usable names.
+
+        Raises
+        ------
+        ConfigError
+            If `pulse` is missing or `cell_parameters` is no tuple of different names.
+        """
+        cls, names = type(self), self.cell_parameters
+        if not cls.kernel:
+            raise ConfigError(
+                f"{cls.__name__} is only a base for devices; a device of one's own "
+                "subclasses it and defines pulse(w, direction, params, noise)"
+            )
+        super().validate()
+        if (
+            not isinstance(names, tuple)
+            or not all(isinstance(name, str) and name.isidentifier() for name in names)
+            or len(set(names)) < len(names)
+        ):
+            raise ConfigError(
+                f"{cls.__name__}.cell_parameters must be a tuple of different names, "
+                f"got {names!r}"
+            )
 
 
 def __getattr__(name: str) -> Any:

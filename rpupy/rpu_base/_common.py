@@ -114,6 +114,11 @@ def bind_device(config_class: type) -> Binding:
         If the class names no kernel, or one has a field that the other lacks.
     """
     kernel = getattr(config_class, "kernel", None)
+    if kernel == "numpy":
+        raise ConfigError(
+            f"{config_class.__name__} is a NumpyDevice and must be the device of a"
+            " SingleRPUConfig itself, not a part of a unit cell or compound"
+        )
     if kernel not in _cpu.DEVICES:
         raise ConfigError(
             f"{config_class.__name__}.kernel must name a device kernel"

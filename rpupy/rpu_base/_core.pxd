@@ -160,6 +160,9 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         void (*draw_words)(const uint32_t*, const uint32_t*, uint32_t*, int64_t) noexcept nogil
         void (*words_to_normals)(const uint32_t*, float*, int64_t) noexcept nogil
         void (*evaluate)(int32_t, const float*, const float*, float*, int64_t) noexcept nogil
+        void (*count_pulses)(const UpdateArgs&, int32_t*, void*) noexcept nogil
+        void (*pulse_normals)(const TileView&, const uint32_t*, const uint32_t*, float*, int64_t) noexcept nogil
+        void (*show_pulses)(const UpdateArgs&, const uint32_t*, int64_t) noexcept nogil
 
     struct DeviceInfo:
         const char* name

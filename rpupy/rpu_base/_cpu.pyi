@@ -93,6 +93,30 @@ class CpuBackend:
         ordinal: int,
         threads: int,
     ) -> None: ...
+    def count_pulses(
+        self,
+        update: _Floats,
+        x: _Floats,
+        d: _Floats,
+        batch: int,
+        lr: float,
+        granularity: float,
+        ordinal: int,
+        first_row: int,
+        rows: int,
+        threads: int,
+    ) -> NDArray[np.int32]: ...
+    def pulse_normals(
+        self, crosspoints: _Words, ordinals: _Words, threads: int
+    ) -> _Floats: ...
+    def show_pulses(
+        self,
+        weights: _Floats,
+        apparent: _Floats,
+        pulse_ordinals: _Words,
+        crosspoints: _Words,
+        write_noise: float,
+    ) -> None: ...
     def populate(
         self,
         number: int,

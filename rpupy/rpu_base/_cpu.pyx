@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from rpupy.rpu_base cimport _core
@@ -315,6 +315,58 @@ cdef class CpuBackend:
         with nogil:
             self.table.update_pulsed[number](args, scratch)
         self.packed_is_stale = True
+
+    def count_pulses(self, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d, int64_t batch, double lr,
+                     double granularity, uint64_t ordinal, int64_t first_row, int64_t rows, int threads):
+        """Pulses of each vector on each crosspoint of some rows, (batch, rows, in) int32; down below 0."""
+        cdef _core.UpdateArgs args
+        cdef void* scratch
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.tile.threads = threads
+        args.x = <const float*> cnp.PyArray_DATA(x)
+        args.d = <const float*> cnp.PyArray_DATA(d)
+        args.batch = batch
+        args.lr = _core.to_float32(lr)
+        args.granularity = _core.to_float32(granularity)
+        args.update = <const float*> cnp.PyArray_DATA(update)
+        args.ordinal = ordinal
+        args.window.first_row = first_row
+        args.window.rows = rows
+        cdef cnp.ndarray counts = np.empty((batch, rows, self.view.in_size), dtype=np.int32)
+        cdef int32_t* data = <int32_t*> cnp.PyArray_DATA(counts)
+        scratch = self.reserve(self.table.update_pulsed_scratch(args))
+        with nogil:
+            self.table.count_pulses(args, data, scratch)
+        return counts
+
+    def pulse_normals(self, cnp.ndarray crosspoints, cnp.ndarray ordinals, int threads):
+        """Normal of the pulse with this ordinal at each of these crosspoints."""
+        cdef _core.TileView view = self.view
+        cdef int64_t n = cnp.PyArray_SIZE(crosspoints)
+        cdef cnp.ndarray z = np.empty(n, dtype=np.float32)
+        cdef const uint32_t* where = <const uint32_t*> cnp.PyArray_DATA(crosspoints)
+        cdef const uint32_t* which = <const uint32_t*> cnp.PyArray_DATA(ordinals)
+        cdef float* data = <float*> cnp.PyArray_DATA(z)
+        view.threads = threads
+        with nogil:
+            self.table.pulse_normals(view, where, which, data, n)
+        return z
+
+    def show_pulses(self, cnp.ndarray weights, cnp.ndarray apparent, cnp.ndarray pulse_ordinals,
+                    cnp.ndarray crosspoints, double write_noise):
+        """Draw the apparent weights of crosspoints anew, after their last pulse."""
+        cdef _core.UpdateArgs args
+        cdef int64_t n = cnp.PyArray_SIZE(crosspoints)
+        cdef const uint32_t* where = <const uint32_t*> cnp.PyArray_DATA(crosspoints)
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.weights = <float*> cnp.PyArray_DATA(weights)
+        args.apparent = <float*> cnp.PyArray_DATA(apparent)
+        args.pulse_ordinals = <uint32_t*> cnp.PyArray_DATA(pulse_ordinals)
+        args.write_noise = _core.to_float32(write_noise)
+        with nogil:
+            self.table.show_pulses(args, where, n)
 
     def update_compound(self, list nodes, cnp.ndarray counters, cnp.ndarray x, cnp.ndarray d, int64_t batch,
                         double lr, uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads):

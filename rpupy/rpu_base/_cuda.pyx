@@ -36,6 +36,8 @@ cdef extern from *:
 
 
 cdef int _DL_DEVICE = 1 if RPUPY_ON_HOST else 2  # kDLCPU, kDLCUDA
+#: Tensors that are used in place; on the host, kDLExtDev stands in for what other libraries have.
+cdef int _DL_TAKEN = 12 if RPUPY_ON_HOST else 2
 cdef int _DL_FLOAT = 2
 cdef int _DL_UINT = 1
 #: Attribute by which arrays of this backend are recognised, ours and those of others.
@@ -367,8 +369,15 @@ cdef class CudaBackend:
     def write(self, DeviceArray array, value):
         """Overwrite an array with numbers of the same shape."""
         cdef cnp.ndarray host = np.ascontiguousarray(value, dtype=array.dtype)
-        _check(cu.copy_bytes(self.stream.place, array.data, cnp.PyArray_DATA(host), array.nbytes,
-                             cu.cudaMemcpyHostToDevice))
+        cdef const void* data = cnp.PyArray_DATA(host)
+        cdef size_t size = array.nbytes
+        cdef cu.Status status
+        with nogil:
+            status = cu.copy_bytes(self.stream.place, array.data, data, size,
+                                   cu.cudaMemcpyHostToDevice)
+            if not status.failed():
+                status = cu.wait_for(self.stream.place)
+        _check(status)
 
     def copy(self, DeviceArray target, DeviceArray source):
         """Overwrite an array with another of the same shape."""
@@ -390,7 +399,7 @@ cdef class CudaBackend:
             return self._described_array(value, described, name)
         if hasattr(value, "__dlpack_device__"):
             kind, number = value.__dlpack_device__()
-            if int(kind) == _DL_DEVICE and not RPUPY_ON_HOST:
+            if int(kind) == _DL_TAKEN:
                 return self._dlpack_array(value, int(number), name)
         return None
 
@@ -398,14 +407,25 @@ cdef class CudaBackend:
         shape, strides = tuple(described["shape"]), described.get("strides")
         if np.dtype(described["typestr"]) != np.float32:
             raise TypeError(f"{name} must be of float32, got {described['typestr']}")
-        if isinstance(value, DeviceArray) and value.device != self.device:
-            raise ValueError(f"{name} must be on device {self.device}, got {value.device}")
         if not _c_order(shape, strides, 4):
             raise ValueError(f"{name} must be in C order on the device, got strides {strides}")
+        cdef void* data = <void*> <intptr_t> described["data"][0]
+        if math.prod(shape) > 0:
+            self.check_memory(data, name)
         producer = described.get("stream")
         if producer is not None:
             _check(cu.follow(self.stream.place, <cu.cudaStream_t> <intptr_t> producer))
-        return _view(self.stream, <void*> <intptr_t> described["data"][0], shape, np.float32, value)
+        return _view(self.stream, data, shape, np.float32, value)
+
+    cdef int check_memory(self, void* data, object name) except -1:
+        """Refuse memory that this device cannot use: the protocol does not say where it is."""
+        cdef cu.cbool usable = False
+        cdef int device = -1
+        _check(cu.look_at_memory(self.stream.place, data, &usable, &device))
+        if not usable:
+            where = f"device {device}" if device >= 0 else "memory of the host"
+            raise ValueError(f"{name} must be on device {self.device}, got {where}")
+        return 0
 
     def _dlpack_array(self, value, number, name):
         cdef cu.ManagedTensor* managed
@@ -436,9 +456,14 @@ cdef class CudaBackend:
         cdef size_t size = cnp.PyArray_NBYTES(host)
         cdef const void* data = cnp.PyArray_DATA(host)
         cdef cu.Status status
-        _check(room.reserve(self.stream.place.device, size))
         with nogil:
-            status = cu.copy_bytes(self.stream.place, room.data(), data, size, cu.cudaMemcpyHostToDevice)
+            status = room.reserve(self.stream.place.device, size)
+            if not status.failed():
+                status = cu.copy_bytes(self.stream.place, room.data(), data, size,
+                                       cu.cudaMemcpyHostToDevice)
+            if status.failed():
+                # An array before this one may still be on its way.
+                cu.wait_for(self.stream.place)
         _check(status)
         return room.data()
 
@@ -517,9 +542,10 @@ cdef class CudaBackend:
         args.x = <const float*> self.staged(x, &self.first_stage)
         args.d = <const float*> self.staged(d, &self.second_stage)
         with nogil:
-            status = cu.update_exact(self.stream.place, args)
-        _check(status)
-        self.release(x, d)
+            status = cu.note_copies(self.stream.place)
+            if not status.failed():
+                status = cu.update_exact(self.stream.place, args)
+        self.release(x, d, status)
 
     def longest_train(self, cnp.ndarray update, float lr, float granularity):
         """Words that the longest pulse train of an update may take."""
@@ -557,15 +583,22 @@ cdef class CudaBackend:
         args.x = <const float*> self.staged(x, &self.first_stage)
         args.d = <const float*> self.staged(d, &self.second_stage)
         with nogil:
-            status = cu.update_pulsed(self.stream.place, number, args, self.scratch.data())
-        _check(status)
-        self.release(x, d)
+            status = cu.note_copies(self.stream.place)
+            if not status.failed():
+                status = cu.update_pulsed(self.stream.place, number, args, self.scratch.data())
+        self.release(x, d, status)
 
-    cdef int release(self, object x, object d) except -1:
-        """Wait where arrays of others were used, which they may free at once."""
-        if isinstance(x, DeviceArray) or isinstance(d, DeviceArray):
-            self.stream.wait()
-        return 0
+    cdef int release(self, object x, object d, cu.Status status) except -1:
+        """Wait until the caller may change or free x and d, then raise what a call has answered."""
+        cdef cu.Status waited
+        cdef bint in_place = isinstance(x, DeviceArray) or isinstance(d, DeviceArray)
+        with nogil:
+            if in_place:
+                waited = cu.wait_for(self.stream.place)
+            else:
+                waited = cu.wait_for_copies(self.stream.place)
+        _check(status)
+        return _check(waited)
 
     def populate(self, int number, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
                  int threads, uint32_t plane=0):

@@ -1,4 +1,5 @@
 # Declarations of cuda/launchers.h, what it includes, and cuda/dlpack.h; nothing else.
+from libcpp cimport bool as cbool
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from rpupy.rpu_base._core cimport (
@@ -37,6 +38,9 @@ cdef extern from "launchers.h" namespace "rpupy::cuda" nogil:
     Status open_place(int, Place*)
     void close_place(const Place&)
     Status wait_for(const Place&)
+    Status note_copies(const Place&)
+    Status wait_for_copies(const Place&)
+    Status look_at_memory(const Place&, const void*, cbool*, int*)
     Status mark(const Place&, cudaEvent_t*)
     Status milliseconds_between(cudaEvent_t, cudaEvent_t, float*)
     Status follow(const Place&, cudaStream_t)

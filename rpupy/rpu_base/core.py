@@ -769,6 +769,8 @@ class CoreTile:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(self.from_state(**state).__dict__)
+        for plane in self._planes:
+            plane.belong_to(self)
 
     def __copy__(self) -> CoreTile:
         return copy.deepcopy(self)

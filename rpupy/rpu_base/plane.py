@@ -7,6 +7,7 @@ those of the tile, under names that end in the suffix of the plane, and so do it
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +64,12 @@ class DevicePlane:
         suffix: str = "",
         weights: str = "weights",
     ) -> None:
-        self._tile = tile
+        self.belong_to(tile)
         self.device = device
         self.number = number
         self.suffix = suffix
         self.weights = weights
-        binding = _common.bind_device(type(device))
+        binding = self._bind()
         if binding.pulsed and exact:
             index, pulsed, params, cell = _cpu.DEVICES["ideal"]
             binding = _common.Binding(index, pulsed, params, cell)
@@ -86,6 +87,15 @@ class DevicePlane:
             self.dw_min_std = float(device.dw_min_std)
             self.granularity = float(device.weight_granularity())
             self.write_noise_std = float(getattr(device, "write_noise_std", 0.0))
+
+    def _bind(self) -> _common.Binding:
+        return _common.bind_device(type(self.device))
+
+    def belong_to(self, tile: CoreTile) -> None:
+        """Take arrays, counters and kernels from this tile from now on."""
+        # A reference that counts would be a circle, and device memory be given back
+        # whenever the garbage collector comes by.
+        self._tile: CoreTile = weakref.proxy(tile)
 
     # ---- arrays and counters ---------------------------------------------------------
 

@@ -123,7 +123,8 @@ class Tile(Programming):
         self._spawned = 0
         self._probes = 0
         self._reference = None
-        core = registry.core_class(registry.core_kind(self.rpu_config), self.backend)
+        kind = registry.core_kind(self.rpu_config)
+        core = registry.core_class(kind, self.backend, self.rpu_config.device)
         self.tile = core(self.out_size, self._x_size, self.rpu_config, self._seed)
         self._init_periphery()
 
@@ -831,7 +832,9 @@ class Tile(Programming):
                 raise StateError(f"no array is called {name}")
             core_arrays[name[len(_CORE) :]] = array
         kind = registry.core_kind(self.rpu_config)
-        core_class: Any = registry.core_class(kind, self.backend)
+        core_class: Any = registry.core_class(
+            kind, self.backend, self.rpu_config.device
+        )
         self.tile = core_class.from_state(
             self.out_size,
             self._x_size,

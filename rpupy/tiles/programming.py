@@ -94,12 +94,13 @@ class Programming(Periphery):
                     x = np.concatenate((x, ones), axis=1)
                 solution = np.linalg.lstsq(x.astype(np.float64), y, rcond=None)[0]
                 found = solution.T.astype(np.float32, order="C")
+                logical = self._split(found, scaled)
             except BaseException:
                 # Least squares of numbers that are not finite do not converge.
                 self.tile.uncount("forward_eval", len(x))
                 raise
             self._probes += x_values is None
-            return self._split(found, scaled)
+            return logical
 
     def _probe_inputs(self, x_values: ArrayLike) -> Floats:
         rows = real_array(x_values, "x_values")

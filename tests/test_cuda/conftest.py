@@ -62,3 +62,5 @@ def host() -> Iterator[ModuleType]:
     yield _cuda_host
     _cuda_host.set_memory_limit(None)
     _cuda_host.run_threads_backwards(False)
+    _cuda_host.fail_call(None)
+    _cuda_host.set_device_count(1)

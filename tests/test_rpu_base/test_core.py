@@ -1,9 +1,11 @@
 """The core tile: shapes, state, counters, and that nothing stale is ever shown."""
 
 import copy
+import gc
 import itertools
 import pickle
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -514,6 +516,26 @@ def test_numpys_global_random_state_is_left_alone(core):
     after = np.random.get_state()[1:]  # noqa: NPY002
     np.testing.assert_array_equal(before[0], after[0])
     assert before[1:] == after[1:]
+
+
+def test_a_copy_is_whole_and_nothing_keeps_a_tile(core):
+    tile = core(3, 5, ConstantStepDevice())
+    twin = copy.copy(tile)
+    watched = weakref.ref(tile)
+    gc.disable()
+    try:
+        del tile
+        assert watched() is None, "the last reference is gone"
+    finally:
+        gc.enable()
+    # What the parts of the copy work on is the copy's, also after a new state.
+    state = twin.state()
+    twin.set_weights(np.full((3, 5), 0.1))
+    twin.set_state(*state)
+    twin.set_weights(np.full((3, 5), 0.2))
+    assert (twin.get_weights() > 0.15).all()
+    twin.diffuse_weights()
+    assert twin.state()[0]["counters"]["diffusion"] == 1
 
 
 def test_calls_of_several_python_threads_take_turns(core):
