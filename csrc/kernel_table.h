@@ -58,6 +58,7 @@ struct UpdateArgs {
   float dw_min_std;
   float granularity;
   uint32_t* pulse_ordinals;
+  int64_t* pulse_counters;  // [2, out_size, in_size]: pulses down, pulses up; null for none
   const float* update;
   const float* own;
   float* cell[kMaxCellPlanes];

@@ -1,8 +1,9 @@
-// Purpose: from a mini-batch to pulse trains: train length, probabilities, and the words of pulse slots.
+// Purpose: from a mini-batch to pulses: train length, probabilities, and the words of each line.
 // Included by: the update kernels of each backend.
-// Invariants: scales are float32 in the documented order of operations, because decisions sit on exact ties. A word holds
-// 31 slots and, in bit 31, the sign of its line; longer trains take several words. Slot s of word w is decided by value
-// s & 3 of the block with draw 8 w + (s >> 2).
+// Invariants: scales are float32 in the documented order of operations, because decisions sit on exact ties. A word stands
+// for 31 slots of its line, with its sign in bit 31; longer trains take several words. Bits 0 to 30 of a random train are
+// its slots, and slot s of word w is decided by value s & 3 of the block with draw 8 w + (s >> 2). Of a counted train
+// each word is the same float, and the products of both sides are counts: word w stands for the pulses 31 w to 31 w + 30.
 #pragma once
 
 #include "fields.h"
@@ -19,8 +20,18 @@ constexpr float kMaxLength = kMaxWords * kSlotsPerWord;
 constexpr uint32_t kSlotBits = 0x7fffffffu;
 constexpr uint32_t kSignBit = 0x80000000u;
 
+// How two lines make pulses: by coincidences of random slots, or by a count that is computed.
+enum TrainKind : int32_t {
+  kRandomTrains = 0,
+  kMeanCounts = 1,
+  kImplicitCounts = 2,
+};
+
 struct UpdateParams {
-  RPUPY_FIELDS(float, desired_bl, fixed_bl, update_bl_management, update_management, um_grad_scale, res, sto_round)
+  RPUPY_FIELDS(float, desired_bl, fixed_bl, update_bl_management, update_management, um_grad_scale, res, sto_round,
+               pulse_type, x_res_implicit, d_res_implicit)
+
+  RPUPY_HD TrainKind kind() const { return static_cast<TrainKind>(static_cast<int32_t>(pulse_type)); }
 };
 
 // The part of an array that an update touches, as numbers of its lines.
@@ -114,6 +125,8 @@ struct TrainSide {
   float scale;
   float res;
   bool sto_round;
+  bool x_side;
+  TrainKind kind;
   uint32_t stream;
   uint32_t round_stream;
   uint32_t plane;
@@ -121,7 +134,8 @@ struct TrainSide {
 
 // `write` tells whether these are the trains of a write (of a compound), whose events are counted apart.
 RPUPY_HD TrainSide train_side(const UpdateParams& p, bool x_side, uint32_t plane, bool write) {
-  TrainSide side = {0.0f, resolution(p.res), p.sto_round != 0.0f, 0u, 0u, plane};
+  const float res = p.kind() == kImplicitCounts ? (x_side ? p.x_res_implicit : p.d_res_implicit) : p.res;
+  TrainSide side = {0.0f, resolution(res), p.sto_round != 0.0f, x_side, p.kind(), 0u, 0u, plane};
   if (write) {
     side.stream = x_side ? kStreamWriteTrainX : kStreamWriteTrainD;
     side.round_stream = x_side ? kStreamWriteRoundX : kStreamWriteRoundD;
@@ -132,23 +146,28 @@ RPUPY_HD TrainSide train_side(const UpdateParams& p, bool x_side, uint32_t plane
   return side;
 }
 
-// Word `word` of the trains of a set of lines, for a train of `length` slots.
+// The probability that a slot of a line fires; it may exceed 1.
 template <class F>
-RPUPY_HD UIntOf<F> train_word(F value, UIntOf<F> line, const TrainSide& side, int32_t length, int32_t word,
-                              uint64_t ordinal, const RoundKeys& keys) {
+RPUPY_HD F slot_probability(F value, UIntOf<F> line, const TrainSide& side, uint64_t ordinal, const RoundKeys& keys) {
+  const F q = magnitude(value) * side.scale;
+  if (!(side.res > 0.0f)) return q;
+  F shift = all_lanes<F>(0.0f);
+  if (side.sto_round) {
+    shift = uniform<F>(draw_block<F>(line, ordinal, counter_tag(side.round_stream, side.plane, 0), keys).w[0]) - 0.5f;
+  }
+  return round_even(q / side.res + shift) * side.res;
+}
+
+// Word `word` of the random trains of a set of lines, for a train of `length` slots.
+template <class F>
+RPUPY_HD UIntOf<F> random_word(F value, UIntOf<F> line, const TrainSide& side, int32_t length, int32_t word,
+                               uint64_t ordinal, const RoundKeys& keys) {
   using U = UIntOf<F>;
   const F zero = all_lanes<F>(0.0f);
-  const MaskOf<F> live = less(zero, magnitude(value));
-  F q = magnitude(value) * side.scale;
-  if (side.res > 0.0f) {
-    F shift = zero;
-    if (side.sto_round) {
-      shift = uniform<F>(draw_block<F>(line, ordinal, counter_tag(side.round_stream, side.plane, 0), keys).w[0]) - 0.5f;
-    }
-    q = round_even(q / side.res + shift) * side.res;
-  }
-  const MaskOf<F> certain = both(live, negate(less(q, all_lanes<F>(1.0f))));
-  const MaskOf<F> chance = both(both(live, negate(certain)), less(zero, q));
+  const F q = slot_probability<F>(value, line, side, ordinal, keys);
+  const MaskOf<F> fires = less(zero, q);
+  const MaskOf<F> certain = both(fires, negate(less(q, all_lanes<F>(1.0f))));
+  const MaskOf<F> chance = both(fires, negate(certain));
   const int32_t left = length - word * kSlotsPerWord;
   const int32_t slots = left < kSlotsPerWord ? left : kSlotsPerWord;
   U bits = select(certain, all_lanes_of<U>((1u << slots) - 1u), all_lanes_of<U>(0u));
@@ -165,6 +184,58 @@ RPUPY_HD UIntOf<F> train_word(F value, UIntOf<F> line, const TrainSide& side, in
     bits = select(chance, drawn, bits);
   }
   return bits | (bits_of(value) & kSignBit);
+}
+
+// What lines multiply to counts of pulses. Mean counts: the expected pulses n of the line itself, as n on the x side and
+// n / BL on the d side. Implicit counts: the probability q, as q and q BL.
+template <class F>
+RPUPY_HD UIntOf<F> counted_word(F value, UIntOf<F> line, const TrainSide& side, int32_t length, uint64_t ordinal,
+                                const RoundKeys& keys) {
+  const F slots = all_lanes<F>(static_cast<float>(length));
+  F q = slot_probability<F>(value, line, side, ordinal, keys);
+  if (side.kind == kMeanCounts) {
+    q = minimum(round_even(slots * q), slots);
+    if (!side.x_side) q = q / slots;
+  } else {
+    q = minimum(q, all_lanes<F>(1.0f));
+    if (!side.x_side) q = q * slots;
+  }
+  return bits_of(magnitude(q)) | (bits_of(value) & kSignBit);
+}
+
+// Word `word` of a set of lines.
+template <class F>
+RPUPY_HD UIntOf<F> train_word(F value, UIntOf<F> line, const TrainSide& side, int32_t length, int32_t word,
+                              uint64_t ordinal, const RoundKeys& keys) {
+  if (side.kind == kRandomTrains) return random_word<F>(value, line, side, length, word, ordinal, keys);
+  return counted_word<F>(value, line, side, length, ordinal, keys);
+}
+
+// Some slots of a word of d, beside which a word of x makes pulses.
+struct Slots {
+  uint32_t d;     // the word, for its sign and, of a counted train, its value
+  uint32_t bits;  // of a random train: the slots
+  float first;    // of a counted train: the pulses before those of these slots
+  int32_t most;   // pulses that they can give a crosspoint; 0 for none
+};
+
+// The pulses that slots give each crosspoint. They go up where the sign bit of `x ^ slots.d` is set.
+template <class F, bool kRandom>
+RPUPY_HD UIntOf<F> pulses_of(UIntOf<F> x, const Slots& slots) {
+  if (kRandom) return count_bits(x & slots.bits);
+  const F product = magnitude(float_of_bits(x)) * magnitude(float_of_bits(slots.d));
+  const F most = all_lanes<F>(static_cast<float>(slots.most));
+  return truncate(clamp(round_even(product) - slots.first, all_lanes<F>(0.0f), most));
+}
+
+// All slots of a word of d. `length` is that of its train, `word` its number there.
+RPUPY_HD Slots slots_of(TrainKind kind, uint32_t d, int32_t length, int32_t word) {
+  if (kind == kRandomTrains) return {d, d & kSlotBits, 0.0f, static_cast<int32_t>(count_bits(d & kSlotBits))};
+  // No line of x has more than this, so the row has no more pulses than the rounded product.
+  const float x_limit = kind == kMeanCounts ? static_cast<float>(length) : 1.0f;
+  const float first = static_cast<float>(word * kSlotsPerWord);
+  const float most = round_even(magnitude(float_of_bits(d)) * x_limit) - first;
+  return {d, 0u, first, most > 0.0f ? static_cast<int32_t>(minimum(most, static_cast<float>(kSlotsPerWord))) : 0};
 }
 
 }  // namespace RPUPY_ISA_NAME

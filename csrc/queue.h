@@ -23,11 +23,11 @@ struct Queues {
   RPUPY_HD MaskOf<F> pending() const { return less(ordinal & 3u, fill); }
   RPUPY_HD MaskOf<F> full() const { return less(all_lanes_of<UIntOf<F>>(3u), fill); }
 
-  // Appends the coincidences of `slots` of a word of d with words of x; there must be room for them.
-  RPUPY_HD void enqueue(UIntOf<F> x_word, uint32_t d_word, uint32_t slots) {
+  // Appends pulses, upwards where the sign bit of `sign` is set; there must be room for them.
+  RPUPY_HD void enqueue(UIntOf<F> pulses, UIntOf<F> sign) {
     using U = UIntOf<F>;
-    const U up = shift_right_signed(x_word ^ d_word, 31);
-    const U behind = fill + count_bits(x_word & slots);
+    const U up = shift_right_signed(sign, 31);
+    const U behind = fill + pulses;
     queue = queue | (shift_left_all_ones(fill) & ~shift_left_all_ones(behind) & up);
     fill = behind;
   }
@@ -103,17 +103,24 @@ RPUPY_HD F apparent_after_pulses(F w, float noise, UIntOf<F> crosspoint, UIntOf<
   return fma(all_lanes<F>(noise), z, w);
 }
 
-// The halves of a word of d, each with no more slots than a queue has room for: calls each(slots, number of them) for
-// those that are not empty. Most words have one.
+// The halves of the slots of a word, each with no more pulses than a queue has room for: calls each(half) for those that
+// are not empty. Most words have one.
 template <class Each>
-RPUPY_HD void for_slot_groups(uint32_t d_word, const Each& each) {
-  uint32_t slots = d_word & kSlotBits;
-  if (count_bits(slots) > kQueueRoom) {
-    const uint32_t low = slots & 0xffffu;
-    each(low, count_bits(low));
-    slots &= ~0xffffu;
+RPUPY_HD void for_halves(const Slots& slots, const Each& each) {
+  constexpr int32_t kRoom = kQueueRoom;
+  if (slots.most <= kRoom) {
+    if (slots.most > 0) each(slots);
+    return;
   }
-  if (slots != 0) each(slots, count_bits(slots));
+  if (slots.bits != 0) {
+    const uint32_t low = slots.bits & 0xffffu;
+    const uint32_t high = slots.bits & ~0xffffu;
+    if (low != 0) each(Slots{slots.d, low, 0.0f, static_cast<int32_t>(count_bits(low))});
+    each(Slots{slots.d, high, 0.0f, static_cast<int32_t>(count_bits(high))});
+  } else {
+    each(Slots{slots.d, 0u, slots.first, kRoom});
+    each(Slots{slots.d, 0u, slots.first + kQueueRoom, slots.most - kRoom});
+  }
 }
 
 }  // namespace RPUPY_ISA_NAME

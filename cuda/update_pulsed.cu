@@ -130,12 +130,22 @@ struct PulseJob {
   int64_t out_size, in_size, words;
   const uint32_t* x_words;  // [words, in_size]
   const uint32_t* d_words;  // [words, out_size]
+  TrainKind kind;
+  const TrainScales* scales;  // of the first vector of these words
+  int64_t per_vector;
   float* weights;
   float* apparent;
   uint32_t* pulse_ordinals;
+  int64_t* pulse_counters;
   const float* cell[kMaxCellPlanes];
 
   RPUPY_BLOCK PulseRule<Device> rule() const { return {params, keys, dw_min_std, plane}; }
+
+  // The slots of word `k` of the launch, which is `d_word` in some row.
+  RPUPY_BLOCK Slots slots(uint32_t d_word, int64_t k) const {
+    if (kind == kRandomTrains) return slots_of(kind, d_word, 0, 0);
+    return slots_of(kind, d_word, scales[k / per_vector].length, static_cast<int32_t>(k % per_vector));
+  }
 };
 
 // What a thread keeps of its crosspoint.
@@ -149,7 +159,8 @@ struct Crosspoint {
   float w;
   Queues<float> queue;
   uint32_t before;  // pulse ordinal at the start
-  uint32_t reach;   // no queue of the row is filled beyond this
+  uint32_t up;      // pulses that went up
+  int32_t reach;    // no queue of the row is filled beyond this
 
   RPUPY_BLOCK void load(const PulseJob<Device>& job, int64_t at) {
     float* fields = reinterpret_cast<float*>(&cell);
@@ -158,6 +169,7 @@ struct Crosspoint {
     w = job.weights[at];
     before = job.pulse_ordinals[at];
     queue = {before, 0u, before & 3u};
+    up = 0;
     reach = 3;
   }
 
@@ -166,20 +178,23 @@ struct Crosspoint {
     while (queue.full()) rule.template apply<float>(true, crosspoint, queue, w, cell);
   }
 
-  RPUPY_BLOCK void take(const PulseRule<Device>& rule, uint32_t crosspoint, int32_t route, uint32_t x_word,
-                        uint32_t d_word) {
+  RPUPY_BLOCK void take(const PulseRule<Device>& rule, int32_t route, bool random, uint32_t crosspoint, uint32_t x_word,
+                        Slots slots) {
     if (route != kBothDirections) {
-      const bool up = ((x_word ^ d_word) & kSignBit) != 0;
+      const bool up = ((x_word ^ slots.d) & kSignBit) != 0;
       if (up != (route == kUpOnly)) return;
-      if (!up) d_word ^= kSignBit;
+      if (!up) slots.d ^= kSignBit;
     }
-    for_slot_groups(d_word, [&](uint32_t slots, uint32_t most) {
-      if (reach + most > 32) {
+    for_halves(slots, [&](const Slots& half) {
+      if (reach + half.most > 32) {
         drain(rule, crosspoint);
         reach = 3;
       }
-      reach += most;
-      queue.enqueue(x_word, d_word, slots);
+      reach += half.most;
+      const uint32_t pulses = random ? pulses_of<float, true>(x_word, half) : pulses_of<float, false>(x_word, half);
+      const uint32_t sign = x_word ^ half.d;
+      queue.enqueue(pulses, sign);
+      if (sign & kSignBit) up += pulses;
     });
   }
 
@@ -191,6 +206,10 @@ struct Crosspoint {
     if (queue.ordinal == before) return;
     job.weights[at] = w;
     job.pulse_ordinals[at] = queue.ordinal;
+    if (job.pulse_counters != nullptr) {
+      job.pulse_counters[at] += queue.ordinal - before - up;
+      job.pulse_counters[job.out_size * job.in_size + at] += up;
+    }
     if (job.apparent != nullptr) {
       job.apparent[at] = apparent_after_pulses(w, job.write_noise, crosspoint, queue.ordinal, job.plane, job.keys);
     }
@@ -234,8 +253,8 @@ pulse_kernel(PulseJob<Device> job) {
         for_crosspoint([&](int64_t at, int row, int column) {
           Crosspoint<Device>& mine = crosspoints.mine();
           for (int k = 0; k < part; ++k) {
-            mine.take(job.rule(), static_cast<uint32_t>(at), job.route, x_words[k * kTileColumns + column],
-                      d_words[k * kTileRows + row]);
+            mine.take(job.rule(), job.route, job.kind == kRandomTrains, static_cast<uint32_t>(at),
+                      x_words[k * kTileColumns + column], job.slots(d_words[k * kTileRows + row], from + k));
           }
         });
       });
@@ -292,9 +311,13 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
                                 0,
                                 x_words,
                                 d_words,
+                                params.kind(),
+                                scales,
+                                layout.per_vector,
                                 args.weights,
                                 args.apparent,
                                 args.pulse_ordinals,
+                                args.pulse_counters,
                                 {}};
   for (int plane = 0; plane < kMaxCellPlanes; ++plane) pulse_job.cell[plane] = args.cell[plane];
   const int64_t tiles =
@@ -306,6 +329,7 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
     RPUPY_TRY(make_words(place, args, layout, scales, first, words, true, x_words));
     RPUPY_TRY(make_words(place, args, layout, scales, first, words, false, d_words));
     pulse_job.words = words;
+    pulse_job.scales = scales + first;
     RPUPY_TRY(RPUPY_LAUNCH(pulse_kernel<Device>, blocks_for(tiles), kTileRows * kTileColumns, place, pulse_job));
   }
   return {};

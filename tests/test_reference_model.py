@@ -127,6 +127,7 @@ def assert_same_state(tile, model, tolerance=TOLERANCE):
     if model.pulsed:
         ordinals = tile._arrays["pulse_ordinals"]
         assert np.array_equal(ordinals, model.pulse_ordinals)
+        assert np.array_equal(tile.get_pulse_counters(), model.get_pulse_counters())
         assert (tile._plane.true_weights >= tile._arrays["min_bound"]).all()
 
 
@@ -193,6 +194,7 @@ def pulsed_devices(
         "corrupt_devices_prob": draw(some([0.0, 0.3, 1.0])),
         "corrupt_devices_range": draw(some([0.1, -0.1, 10.0])),
         "construction_seed": draw(some([0, 7])),
+        "count_pulses": draw(st.booleans()),
     }
     if kind is not ConstantStepDevice:
         fields["write_noise_std"] = draw(some([0.0, 2.0, -1.0]))
@@ -239,6 +241,14 @@ def upkeep_fields(draw):
     }
 
 
+PULSED = [
+    PulseType.STOCHASTIC_COMPRESSED,
+    PulseType.STOCHASTIC,
+    PulseType.MEAN_COUNT,
+    PulseType.DETERMINISTIC_IMPLICIT,
+]
+
+
 @st.composite
 def updates(draw):
     return UpdateParameters(
@@ -247,6 +257,9 @@ def updates(draw):
         update_bl_management=draw(st.booleans()),
         update_management=draw(st.booleans()),
         um_grad_scale=draw(some([1.0, 0.5, 2.0])),
+        pulse_type=draw(some(PULSED)),
+        x_res_implicit=draw(some([0.0, 0.1, 50.0])),
+        d_res_implicit=draw(some([0.0, 0.02, 10.0, -1.0])),
         res=draw(some([0.0, 0.1, 0.02, 50.0, -1.0])),
         sto_round=draw(st.booleans()),
     )
@@ -352,10 +365,13 @@ def test_pulsed_mini_batches(device, update, case, rate, batch):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("pulse_type", PULSED)
 @pytest.mark.parametrize("slots", [1, 4, 31, 32, 62, 63, 64, 200, 1000])
-def test_trains_of_several_words(slots, isa):
-    update = UpdateParameters(desired_bl=slots, update_bl_management=False)
-    device = ConstantStepDevice(dw_min=1e-4)
+def test_trains_of_several_words(slots, pulse_type, isa):
+    update = UpdateParameters(
+        desired_bl=slots, update_bl_management=False, pulse_type=pulse_type
+    )
+    device = ConstantStepDevice(dw_min=1e-4, count_pulses=slots > 31)
     tile, model = make_pair(
         (3, 19), SingleRPUConfig(device=device, update=update), 1, isa
     )
@@ -402,6 +418,16 @@ def test_blocks_and_chunks(shape, batch, slots, isa):
         {"res": 0.1},
         {"res": 10.0, "sto_round": True},
         {"desired_bl": 200, "res": 0.01, "sto_round": True},
+        {"pulse_type": "MeanCount", "desired_bl": 200},
+        {"pulse_type": "MeanCount", "res": 0.1, "sto_round": True},
+        {"pulse_type": "MeanCount", "update_management": False},
+        {"pulse_type": "DeterministicImplicit", "update_bl_management": False},
+        {
+            "pulse_type": "DeterministicImplicit",
+            "x_res_implicit": 0.1,
+            "d_res_implicit": 12.0,
+            "sto_round": True,
+        },
     ],
     ids=str,
 )
@@ -416,7 +442,9 @@ def test_update_options(options, rate, isa):
     x, d = vectors(rng, 4, 21), vectors(rng, 4, 7)
     x[1], d[2] = 0.0, 0.0
     compare_update(tile, model, x, d, rate, tolerance=2e-6)
-    assert model.pulse_ordinals.any()
+    # Where counts are computed, few pulses may be rounded to none.
+    computed = config.update.pulse_type in PULSED[2:]
+    assert model.pulse_ordinals.any() or (computed and rate == 0.001)
 
 
 def test_ties_of_the_train_length_are_decided_in_float32():

@@ -7,15 +7,16 @@
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
-// Adds the coincidences of a word of d with a row of words of x; pulses down count below zero.
-static void add_counts(const uint32_t* x_words, uint32_t d_word, int64_t columns, int32_t* counts) {
-  if ((d_word & kSlotBits) == 0) return;
+// Adds the pulses of slots of d with a row of words of x; pulses down count below zero.
+template <bool kRandom>
+static void add_counts(const uint32_t* x_words, const Slots& slots, int64_t columns, int32_t* counts) {
+  if (slots.most == 0) return;
   uint32_t* sums = reinterpret_cast<uint32_t*>(counts);
   for (int64_t j = 0; j < columns; j += kLanes) {
     const int n = static_cast<int>(columns - j < kLanes ? columns - j : kLanes);
     const u32v x = load(x_words + j);
-    const u32v pulses = count_bits(x & (d_word & kSlotBits));
-    const u32v down = ~shift_right_signed(x ^ d_word, 31);
+    const u32v pulses = pulses_of<f32v, kRandom>(x, slots);
+    const u32v down = ~shift_right_signed(x ^ slots.d, 31);
     store_part(sums + j, load_part(sums + j, n) + ((pulses ^ down) - down), n);
   }
 }
@@ -27,6 +28,7 @@ static void count_pulses(const UpdateArgs& args, int32_t* counts, void* scratch_
   const int64_t room = chunk_words(args);
   const UpdateScratch scratch(scratch_base, args, plan, room);
   const RoundKeys keys = round_keys(args.tile.key[0], args.tile.key[1]);
+  const TrainKind kind = update_params(args).kind();
   const int64_t rows = plan.region.rows(), columns = plan.region.columns();
 
   run_team(plan.threads, [&](const Member& member) {
@@ -53,8 +55,10 @@ static void count_pulses(const UpdateArgs& args, int32_t* counts, void* scratch_
         meet(member);
         for (int64_t i = from; i < to; ++i) {
           for (int64_t k = 0; k < words; ++k) {
-            add_counts(scratch.x_words + k * plan.x_stride, scratch.d_words[k * plan.d_stride + i], columns,
-                       of_vector + i * columns);
+            const Slots slots =
+                slots_of(kind, scratch.d_words[k * plan.d_stride + i], scales.length, static_cast<int32_t>(word + k));
+            const auto add = kind == kRandomTrains ? add_counts<true> : add_counts<false>;
+            add(scratch.x_words + k * plan.x_stride, slots, columns, of_vector + i * columns);
           }
         }
         meet(member);

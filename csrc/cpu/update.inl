@@ -111,13 +111,25 @@ struct UpdatePlan {
         threads(worthwhile_threads(args.tile.threads, args.batch * region.rows() * region.columns())) {}
 };
 
-// A word of d with pulses in it, or the half of one, beside the words of x that it meets.
+// Slots of a word of d with pulses in them, beside the words of x that they meet.
 struct LiveWord {
   const uint32_t* x;
-  uint32_t d;
-  uint32_t slots;
-  int32_t most;  // pulses that it can give a crosspoint: at most kQueueRoom
+  Slots slots;
 };
+
+// Pulses of a set of lanes, all of them and those that went up.
+struct Tally {
+  u32v all, up;
+};
+
+static void add_tally(const UpdateArgs& args, int64_t at, int n, const Tally& tally) {
+  int64_t* down = args.pulse_counters + at;
+  int64_t* up = down + args.tile.out_size * args.tile.in_size;
+  for (int l = 0; l < n; ++l) {
+    down[l] += tally.all[l] - tally.up[l];
+    up[l] += tally.up[l];
+  }
+}
 
 // What a thread needs for a row: its live words, and the crosspoints whose queues wait for another block of draws.
 struct RowScratch {
@@ -157,19 +169,22 @@ struct UpdateScratch {
   }
 };
 
+static const UpdateParams& update_params(const UpdateArgs& args) {
+  return *reinterpret_cast<const UpdateParams*>(args.update);
+}
+
 static TrainScales scales_of(const UpdateArgs& args, int64_t b) {
-  const UpdateParams& p = *reinterpret_cast<const UpdateParams*>(args.update);
   const float x_max = input_range(args.x + b * args.tile.in_size, args.tile.in_size).abs_max;
   const float d_max = input_range(args.d + b * args.tile.out_size, args.tile.out_size).abs_max;
   const float lr = args.rates == nullptr ? args.lr : args.rates[b];
-  return train_scales(p, magnitude(lr), args.granularity, x_max, d_max);
+  return train_scales(update_params(args), magnitude(lr), args.granularity, x_max, d_max);
 }
 
 static int64_t longest_train(const UpdateArgs& args) {
   const DefaultFloatingPoint environment;
   float lr = magnitude(args.lr);
   for (int64_t b = 0; args.rates != nullptr && b < args.batch; ++b) lr = maximum(lr, magnitude(args.rates[b]));
-  return longest_train(*reinterpret_cast<const UpdateParams*>(args.update), lr, args.granularity);
+  return longest_train(update_params(args), lr, args.granularity);
 }
 
 static int64_t chunk_words(const UpdateArgs& args) {
@@ -185,14 +200,13 @@ static size_t update_pulsed_scratch(const UpdateArgs& args) {
 // The words of one side of a chunk, spread over the team; those of the lines of the region alone.
 static void make_words(const UpdateArgs& args, const UpdatePlan& plan, const TrainScales* scales, const WordRef* refs,
                        int64_t words, bool x_side, uint32_t* out, const RoundKeys& keys, const Member& member) {
-  const UpdateParams& p = *reinterpret_cast<const UpdateParams*>(args.update);
   const int64_t size = x_side ? args.tile.in_size : args.tile.out_size;
   const int64_t first = x_side ? plan.region.column : plan.region.row;
   const int64_t lines = x_side ? plan.region.columns() : plan.region.rows();
   const int64_t stride = x_side ? plan.x_stride : plan.d_stride;
   const int sets = x_side ? plan.x_sets : 1;
   const float* values = x_side ? args.x : args.d;
-  TrainSide side = train_side(p, x_side, args.train_plane, args.write_train != 0);
+  TrainSide side = train_side(update_params(args), x_side, args.train_plane, args.write_train != 0);
   int64_t from, to;
   member.share(words, 1, from, to);
   for (int64_t k = from; k < to; ++k) {
@@ -274,22 +288,30 @@ struct PulseRow {
   }
 
   // The pulses of all live words on one set of lanes. Those that are still queued at the end are returned.
-  RPUPY_HD Queues<f32v> count(int64_t j, int n, int64_t live, const RowScratch& s, Queues<f32v> q) const {
+  template <bool kRandom, bool kTally>
+  RPUPY_HD Queues<f32v> count(int64_t j, int n, int64_t live, const RowScratch& s, Queues<f32v> q, Tally& tally) const {
     // No fill exceeds `reach`, which grows by the pulses of each word of d: most words need no look at the lanes.
     int reach = 3;
     for (int64_t k = 0; k < live; ++k) {
       const LiveWord& word = s.live[k];
-      if (reach + word.most > 32) {
+      if (reach + word.slots.most > 32) {
         if (any(less(u32v{} + kQueueRoom, q.fill))) q = drain(row + j, n, q);
         reach = kQueueRoom;
       }
-      reach += word.most;
-      q.enqueue(load(word.x + j), word.d, word.slots);
+      reach += word.slots.most;
+      const u32v x = load(word.x + j);
+      const u32v pulses = pulses_of<f32v, kRandom>(x, word.slots);
+      q.enqueue(pulses, x ^ word.slots.d);
+      if (kTally) {
+        tally.all = tally.all + pulses;
+        tally.up = tally.up + (pulses & shift_right_signed(x ^ word.slots.d, 31));
+      }
     }
     return q;
   }
 
   // One set of lanes. Pulses that too few lanes share go to the list in `s`; returns its new length.
+  template <bool kRandom>
   int64_t run_lanes(int64_t j, int n, int64_t j0, int64_t live, RowScratch& s, int64_t listed) const {
     const int64_t at = row + j;
     prefetch(at + kPrefetchAhead);
@@ -297,7 +319,13 @@ struct PulseRow {
     Queues<f32v> q = {before, {}, {}};
     if (args.apparent != nullptr) store(s.before + (j - j0), before);
     q.fill = q.ordinal & 3u;
-    q = count(j, n, live, s, q);
+    Tally tally = {};
+    if (args.pulse_counters == nullptr) {
+      q = count<kRandom, false>(j, n, live, s, q, tally);
+    } else {
+      q = count<kRandom, true>(j, n, live, s, q, tally);
+      add_tally(args, at, n, tally);
+    }
     if (count_lanes(q.full()) >= kCrowd) q = drain(at, n, q);
     Mask pending = both(q.pending(), first_lanes(n));
     if (count_lanes(pending) >= kCrowd / 2) {
@@ -358,10 +386,11 @@ struct PulseRow {
   }
 
   void run(int64_t j0, int64_t j1, int64_t live, RowScratch& s) const {
+    const bool random = update_params(args).kind() == kRandomTrains;
     int64_t listed = 0;
     for (int64_t j = j0; j < j1; j += kLanes) {
       const int n = static_cast<int>(j1 - j < kLanes ? j1 - j : kLanes);
-      listed = run_lanes(j, n, j0, live, s, listed);
+      listed = random ? run_lanes<true>(j, n, j0, live, s, listed) : run_lanes<false>(j, n, j0, live, s, listed);
     }
     run_list(listed, s, j0);
     if (args.apparent != nullptr) show(j0, j1, s);
@@ -369,10 +398,11 @@ struct PulseRow {
 };
 
 // Lists the words of a row in which d has pulses. A word with more than a queue takes at once makes two.
-static int64_t live_words(const UpdateArgs& args, const UpdateScratch& scratch, const UpdatePlan& plan, int64_t words,
-                          int64_t row, RowScratch& rows) {
+static int64_t live_words(const UpdateArgs& args, const UpdateScratch& scratch, const UpdatePlan& plan, TrainKind kind,
+                          int64_t words, int64_t row, RowScratch& rows) {
   int64_t live = 0;
   for (int64_t k = 0; k < words; ++k) {
+    const WordRef ref = scratch.refs[k];
     uint32_t d = scratch.d_words[k * plan.d_stride + row - plan.region.row];
     int64_t set = k * plan.x_sets;
     if (args.route != kBothDirections) {
@@ -383,8 +413,8 @@ static int64_t live_words(const UpdateArgs& args, const UpdateScratch& scratch, 
     }
     // Words are addressed by the number of their column.
     const uint32_t* x = scratch.x_words + set * plan.x_stride - plan.region.column;
-    for_slot_groups(
-        d, [&](uint32_t slots, uint32_t most) { rows.live[live++] = {x, d, slots, static_cast<int32_t>(most)}; });
+    for_halves(slots_of(kind, d, scratch.scales[ref.vector].length, ref.word),
+               [&](const Slots& half) { rows.live[live++] = {x, half}; });
   }
   return live;
 }
@@ -398,6 +428,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
   const RoundKeys keys = round_keys(args.tile.key[0], args.tile.key[1]);
   const PulseRule<Device> rule = {*reinterpret_cast<const typename Device::Params*>(args.own), keys, args.dw_min_std,
                                   args.tile.plane};
+  const TrainKind kind = update_params(args).kind();
   const Region& region = plan.region;
   int64_t block = room > 0 ? kBlockWords / room / 64 * 64 : kColumnsPerBlock;
   block = block < 64 ? 64 : (block > kColumnsPerBlock ? kColumnsPerBlock : block);
@@ -447,7 +478,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
       for (int64_t j0 = region.column; j0 < region.last_column; j0 += block) {
         const int64_t j1 = region.last_column - j0 < block ? region.last_column : j0 + block;
         for (int64_t i = region.row + first_row; i < region.row + last_row; ++i) {
-          const int64_t live = live_words(args, scratch, plan, words, i, rows);
+          const int64_t live = live_words(args, scratch, plan, kind, words, i, rows);
           if (live > 0) PulseRow<Device>{args, rule, i * args.tile.in_size}.run(j0, j1, live, rows);
         }
       }

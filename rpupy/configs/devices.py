@@ -309,7 +309,7 @@ class PulsedDevice(Device):
     w_min_dtod: float = real(
         0.3, effect=Effect("dtod", of="w_min", acts_on="all writes")
     )
-    count_pulses: bool = flag(False, pending=True)
+    count_pulses: bool = flag(False)
 
     def validate(self) -> None:
         """Check that the range of the weight contains 0.

@@ -25,6 +25,8 @@ _EXACT_KERNELS = ("floating_point", "ideal")
 
 _NO_FACTS = Setting()
 _EXACT_UPDATES = (PulseType.NONE, PulseType.NONE_WITH_DEVICE)
+#: Resolutions of the update -> whether they are those of DETERMINISTIC_IMPLICIT.
+_RESOLUTIONS = {"res": False, "x_res_implicit": True, "d_res_implicit": True}
 
 
 @dataclass(frozen=True)
@@ -199,12 +201,15 @@ def _why_idle(part: Any, field: attrs.Attribute[Any], acts_on: str) -> str:
     pulse_type = getattr(part, "pulse_type", None)
     if pulse_type in _EXACT_UPDATES and name != "pulse_type":
         return f"pulse_type is {pulse_type.name}"
+    implicit = pulse_type is PulseType.DETERMINISTIC_IMPLICIT
+    if pulse_type is not None and _RESOLUTIONS.get(name, implicit) is not implicit:
+        return f"pulse_type is {pulse_type.name}"
     if field.metadata.get("pending") and field.metadata.get("kind") != "choice":
         return "it is not built yet"  # and so it has its default, which does nothing
     if facts.idle_in and facts.idle_in == acts_on:
         return f"it does nothing in {acts_on}"
     reasons = [_why_off(part, name, acts_on) for name in facts.needs]
-    return " and ".join(reasons) if all(reasons) else ""
+    return " and ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
 
 def _why_off(part: Parameters, name: str, acts_on: str) -> str:

@@ -44,7 +44,8 @@ class UpdateParameters(Parameters):
         Step to which the probabilities are rounded; above 1: number of steps; 0 or
         below: no rounding.
     x_res_implicit, d_res_implicit : float
-        The same for inputs and errors of DETERMINISTIC_IMPLICIT.
+        The same for inputs and errors of DETERMINISTIC_IMPLICIT, which has no use for
+        `res`.
     d_sparsity : bool
         Keep a running measure of the zeros in the errors.
     sto_round : bool
@@ -70,19 +71,14 @@ class UpdateParameters(Parameters):
 
     desired_bl: int = integer(31, low=1, high=MAX_PULSES, effect=Setting())
     fixed_bl: bool = flag(True)
-    pulse_type: PulseType = choice(
-        PulseType.STOCHASTIC_COMPRESSED,
-        pending=(
-            PulseType.STOCHASTIC,
-            PulseType.MEAN_COUNT,
-            PulseType.DETERMINISTIC_IMPLICIT,
-        ),
-    )
+    pulse_type: PulseType = choice(PulseType.STOCHASTIC_COMPRESSED)
     res: float = real(0.0, effect=_PROBABILITY)
-    x_res_implicit: float = real(0.0, pending=True, effect=_PROBABILITY)
-    d_res_implicit: float = real(0.0, pending=True, effect=_PROBABILITY)
+    x_res_implicit: float = real(0.0, effect=_PROBABILITY)
+    d_res_implicit: float = real(0.0, effect=_PROBABILITY)
     d_sparsity: bool = flag(False, pending=True)
-    sto_round: bool = flag(False, effect=Setting(needs=("res",)))
+    sto_round: bool = flag(
+        False, effect=Setting(needs=("res", "x_res_implicit", "d_res_implicit"))
+    )
     update_bl_management: bool = flag(True)
     update_management: bool = flag(True)
     um_grad_scale: float = real(

@@ -16,6 +16,7 @@ from rpupy.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
     NoiseManagementType,
+    PulseType,
     VectorUnitCellUpdatePolicy,
     WeightNoiseType,
 )
@@ -26,7 +27,7 @@ Floats = NDArray[np.float32]
 #: The largest number of float32.
 LARGEST = float(np.finfo(np.float32).max)
 
-#: Codes of enum members in kernels: the enums of csrc/mvm.h.
+#: Codes of enum members in kernels: the enums of csrc/mvm.h and csrc/pulse.h.
 _CODES: dict[enum.Enum, int] = {
     NoiseManagementType.NONE: 0,
     NoiseManagementType.ABS_MAX: 1,
@@ -40,6 +41,13 @@ _CODES: dict[enum.Enum, int] = {
     VectorUnitCellUpdatePolicy.SINGLE_FIXED: 1,
     VectorUnitCellUpdatePolicy.SINGLE_SEQUENTIAL: 2,
     VectorUnitCellUpdatePolicy.SINGLE_RANDOM: 3,
+    PulseType.STOCHASTIC_COMPRESSED: 0,
+    # The signs of x in two passes: crosspoints get the same pulses.
+    PulseType.STOCHASTIC: 0,
+    PulseType.MEAN_COUNT: 1,
+    PulseType.DETERMINISTIC_IMPLICIT: 2,
+    PulseType.NONE: -1,
+    PulseType.NONE_WITH_DEVICE: -1,
 }
 
 #: Fields of a device that act in Python, not in a kernel.

@@ -41,6 +41,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         float dw_min_std
         float granularity
         uint32_t* pulse_ordinals
+        int64_t* pulse_counters
         const float* update
         const float* own
         float* cell[12]

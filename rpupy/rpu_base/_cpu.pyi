@@ -80,6 +80,7 @@ class CpuBackend:
         weights: _Floats,
         apparent: _Floats | None,
         pulse_ordinals: _Words,
+        pulse_counters: NDArray[np.int64] | None,
         cell: tuple[_Floats, ...],
         own: _Floats,
         update: _Floats,

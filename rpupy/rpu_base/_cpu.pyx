@@ -286,7 +286,7 @@ cdef class CpuBackend:
         return self.table.longest_train(args)
 
     def update_pulsed(self, int number, cnp.ndarray weights, apparent, cnp.ndarray pulse_ordinals,
-                      tuple cell, cnp.ndarray own, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d,
+                      pulse_counters, tuple cell, cnp.ndarray own, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d,
                       int64_t batch, double lr, double granularity, double dw_min_std,
                       double write_noise, uint64_t ordinal, int threads):
         """Pulse trains of a mini-batch on the device with this number."""
@@ -307,6 +307,8 @@ cdef class CpuBackend:
         args.dw_min_std = _core.to_float32(dw_min_std)
         args.granularity = _core.to_float32(granularity)
         args.pulse_ordinals = <uint32_t*> cnp.PyArray_DATA(pulse_ordinals)
+        if pulse_counters is not None:
+            args.pulse_counters = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> pulse_counters)
         args.update = <const float*> cnp.PyArray_DATA(update)
         args.own = <const float*> cnp.PyArray_DATA(own)
         for k in range(len(cell)):
@@ -513,6 +515,7 @@ cdef cnp.ndarray _compound_nodes(list nodes, cnp.ndarray counters):
             node.update.write_noise = _core.to_float32(has["write_noise"])
             node.update.dw_min_std = _core.to_float32(has["dw_min_std"])
             node.update.pulse_ordinals = <uint32_t*> cnp.PyArray_DATA(<cnp.ndarray> has["pulse_ordinals"])
+            node.update.pulse_counters = <int64_t*> _floats(has["pulse_counters"])
             node.update.own = _floats(has["own"])
             for k in range(len(cell)):
                 node.update.cell[k] = _floats(cell[k])

@@ -107,6 +107,7 @@ class CudaBackend:
         weights: DeviceArray,
         apparent: DeviceArray | None,
         pulse_ordinals: DeviceArray,
+        pulse_counters: DeviceArray | None,
         cell: tuple[DeviceArray, ...],
         own: _Floats,
         update: _Floats,

@@ -556,7 +556,7 @@ cdef class CudaBackend:
         args.update = <const float*> cnp.PyArray_DATA(update)
         return cu.longest_train(args)
 
-    def update_pulsed(self, int number, weights, apparent, pulse_ordinals, tuple cell,
+    def update_pulsed(self, int number, weights, apparent, pulse_ordinals, pulse_counters, tuple cell,
                       cnp.ndarray own, cnp.ndarray update, x, d, int64_t batch, float lr,
                       float granularity, float dw_min_std, float write_noise, uint64_t ordinal,
                       int threads):
@@ -575,6 +575,7 @@ cdef class CudaBackend:
         args.dw_min_std = dw_min_std
         args.granularity = granularity
         args.pulse_ordinals = <uint32_t*> _data(pulse_ordinals)
+        args.pulse_counters = <int64_t*> _data(pulse_counters)
         args.update = <const float*> cnp.PyArray_DATA(update)
         args.own = <const float*> cnp.PyArray_DATA(own)
         for k in range(len(cell)):

@@ -313,6 +313,7 @@ class CompoundTile(CoreTile):
                 "write_noise": plane.apparent_noise,
                 "dw_min_std": plane.dw_min_std,
                 "pulse_ordinals": plane.array("pulse_ordinals"),
+                "pulse_counters": plane.pulse_counters,
                 "own": plane.own,
                 "cell": plane.cell(),
                 "reset_bias": plane.array("reset_bias"),

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rpupy import threads
 from rpupy.errors import StateError
@@ -427,6 +427,7 @@ class CoreTile:
             plane.true_weights,
             plane.visible_weights if plane.has_write_noise else None,
             plane.array("pulse_ordinals"),
+            plane.pulse_counters,
             plane.cell(),
             plane.own,
             self._update,
@@ -628,6 +629,23 @@ class CoreTile:
             plane.take_hidden(values)
             plane.bound()
 
+    def get_pulse_counters(self) -> NDArray[np.int64]:
+        """Return how many pulses each crosspoint has received since it was built.
+
+        Returns
+        -------
+        ndarray of int64, shape (2 n, out, in)
+            For each of the n devices that count pulses (``count_pulses``): pulses down,
+            then pulses up.
+        """
+        counters = np.zeros((0, self.out_size, self.in_size), dtype=np.int64)
+        with self.lock:
+            for plane in self._planes:
+                if plane.pulse_counters is not None:
+                    own = self._backend.read(plane.pulse_counters)
+                    counters = np.concatenate([counters, own])
+        return counters
+
     # ---- state -----------------------------------------------------------------------
 
     def working_bytes(self) -> int:
@@ -704,6 +722,8 @@ class CoreTile:
             bounded = self._pulsed_device or name not in _UNBOUNDED
             if bounded and dtype is np.float32 and not np.isfinite(array).all():
                 raise StateError(f"{name} must be finite")
+            if dtype is np.int64 and (array < 0).any():
+                raise StateError(f"{name} must not be negative")
 
     def set_state(self, meta: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the whole state by one that `state` returned.

@@ -168,6 +168,9 @@ class NumpyDeviceTile(CpuTile):
         self._check_train(self._update, self._learning_rate, plane.granularity)
         weights = plane.true_weights.copy()
         ordinals = plane.array("pulse_ordinals").copy()
+        counters = None
+        if plane.pulse_counters is not None:
+            counters = plane.pulse_counters.copy()
         touched = np.zeros(weights.shape, dtype=bool)
         rows = max(1, min(self.out_size, _MAX_COUNTS // (batch * self.in_size)))
         vectors = max(1, min(batch, _MAX_COUNTS // (rows * self.in_size)))
@@ -178,9 +181,14 @@ class NumpyDeviceTile(CpuTile):
                 for at in range(0, batch, vectors):
                     counts = self._counts(x, d, part, at, min(vectors, batch - at))
                     touched[part] |= (counts != 0).any(axis=0)
+                    if counters is not None:
+                        for way, sign in enumerate((-1, 1)):
+                            counters[way, part] += np.maximum(sign * counts, 0).sum(0)
                     self._apply(counts, part, weights, ordinals)
         self._backend.write(plane.true_weights, weights)
         self._backend.write(plane.array("pulse_ordinals"), ordinals)
+        if counters is not None:
+            self._backend.write(plane.pulse_counters, counters)
         self._backend.weights_changed()
         if plane.has_write_noise:
             self._backend.show_pulses(

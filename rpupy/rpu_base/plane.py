@@ -143,6 +143,8 @@ class DevicePlane:
             for name in UPKEEP_PLANES:
                 planes[name] = (full if spreads[name] else (), np.float32)
             planes["pulse_ordinals"] = (full, np.uint32)
+            if device.count_pulses:
+                planes["pulse_counters"] = ((2, *full), np.int64)
             if self.has_write_noise:
                 planes["persistent_weights"] = (full, np.float32)
         if self.has_drift:
@@ -208,6 +210,11 @@ class DevicePlane:
     def visible_weights(self) -> Any:
         """The weights that products see."""
         return self._tile._arrays[self.weights]
+
+    @property
+    def pulse_counters(self) -> Any:
+        """Pulses down and pulses up of each crosspoint; None if they are not counted."""
+        return self._tile._arrays.get("pulse_counters" + self.suffix)
 
     @property
     def bounds(self) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rpupy import registry
 from rpupy.errors import ConfigError, StateError
@@ -505,6 +505,17 @@ class Tile(Programming):
             If it is not the number of a device.
         """
         self.tile.set_hidden_update_index(index)
+
+    def get_pulse_counters(self) -> NDArray[np.int64]:
+        """Return how many pulses each device has received since the tile was built.
+
+        Returns
+        -------
+        ndarray of int64, shape (2, out_size, columns of the array)
+            Pulses down, then pulses up. Shape (0, out_size, columns) where the device
+            does not count them (``count_pulses``).
+        """
+        return self.tile.get_pulse_counters()
 
     def get_forward_parameters(self) -> dict[str, Floats]:
         """Return what each line drew for the forward product: nothing so far.

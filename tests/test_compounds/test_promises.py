@@ -82,7 +82,9 @@ def test_instruction_sets_agree(name, isa):
 def test_threads_agree(name, monkeypatch):
     tiles = []
     for count in (1, 3):
-        with rpupy.num_threads(count) if hasattr(rpupy, "num_threads") else _count(count):
+        with (
+            rpupy.num_threads(count) if hasattr(rpupy, "num_threads") else _count(count)
+        ):
             tile = AnalogTile(40, 150, config(ALL[name]), rng=1)
             tile.set_learning_rate(LR)
             rng = np.random.default_rng(0)

@@ -226,6 +226,24 @@ UPDATES: dict[str, tuple[dict[str, Any], float]] = {
         3.0,
     ),
     "coarse": ({"res": 0.05, "sto_round": True}, 0.05),
+    "mean_counts": ({"pulse_type": PulseType.MEAN_COUNT}, -0.2),
+    "many_mean_counts": (
+        {
+            "pulse_type": PulseType.MEAN_COUNT,
+            "desired_bl": 100,
+            "update_bl_management": False,
+        },
+        0.4,
+    ),
+    "implicit_counts": (
+        {
+            "pulse_type": PulseType.DETERMINISTIC_IMPLICIT,
+            "x_res_implicit": 0.01,
+            "d_res_implicit": 50,
+            "sto_round": True,
+        },
+        0.2,
+    ),
 }
 
 
@@ -238,7 +256,9 @@ def test_pulsed_updates_give_the_same_bits(
     update, rate = UPDATES[name]
     write_noise = {} if device == "constant" else {"write_noise_std": 2.0 * noise}
     config = SingleRPUConfig(
-        device=DEVICES[device](dw_min_std=noise, **write_noise),
+        device=DEVICES[device](
+            dw_min_std=noise, count_pulses=noise > 0.0, **write_noise
+        ),
         update=UpdateParameters(**update),
     )
     for shape, batch in (((1, 1), 40), ((9, 33), 7), ((23, 70), 150)):

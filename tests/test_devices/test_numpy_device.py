@@ -23,6 +23,7 @@ from rpupy.testing.reference.arithmetic import fma
 from rpupy.tiles import AnalogTile, load
 
 SHAPE = (5, 11)
+LONG: dict[str, Any] = {"desired_bl": 70, "update_bl_management": False}
 
 
 @register_device
@@ -119,6 +120,12 @@ def assert_same(one: AnalogTile, two: AnalogTile) -> None:
         ({}, {"update_bl_management": False, "update_management": False}),
         ({}, {"sto_round": True, "res": 0.05}),
         ({}, {"pulse_type": PulseType.NONE_WITH_DEVICE}),
+        ({"count_pulses": True}, {"pulse_type": PulseType.STOCHASTIC}),
+        ({"count_pulses": True}, {"pulse_type": PulseType.MEAN_COUNT, **LONG}),
+        (
+            {"count_pulses": True},
+            {"pulse_type": PulseType.DETERMINISTIC_IMPLICIT, "x_res_implicit": 0.05},
+        ),
     ],
 )
 def test_the_twin_has_the_bits_of_the_kernel(

@@ -5,6 +5,7 @@ If that is the copy compiled for AVX-512, a machine without it dies of it. So ev
 that an instruction set compiles stands in a namespace of its own.
 """
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_an_instruction_set_keeps_to_its_namespace(library: Path) -> None:
     foreign = [
         name
         for _, name in found
-        if not name.startswith((space, f"void {space}"))
+        if not re.match(rf"([\w ]+ )?{space}", name)  # a template shows what it returns
         and not name.startswith("DW.ref.")
     ]
     assert foreign == []

@@ -103,7 +103,7 @@ def test_runtime_does_not_count_for_equality() -> None:
 # --- subclasses -----------------------------------------------------------------------
 
 
-def test_new_default_keeps_checks_and_pending_values() -> None:
+def test_new_default_keeps_checks() -> None:
     @define
     class Preset(ConstantStepDevice):
         """Other numbers."""
@@ -114,19 +114,19 @@ def test_new_default_keeps_checks_and_pending_values() -> None:
     assert str(Preset()) == "Preset()"
     with pytest.raises(ConfigError, match=r"Preset.dw_min must be a finite number > 0"):
         Preset(dw_min=-1)
-    with pytest.raises(NotImplementedError):
-        Preset(count_pulses=True)
 
 
 def test_a_pending_default_stays_refused() -> None:
     @define
-    class Counting(ConstantStepDevice):
+    class Offloading(RuntimeParameter):
         """Asks for what is not built."""
 
-        count_pulses: bool = True
+        offload_input: bool = True
 
-    with pytest.raises(NotImplementedError, match=r"Counting.count_pulses = True"):
-        Counting()
+    with pytest.raises(NotImplementedError, match=r"Offloading.offload_input = True"):
+        Offloading()
+    with pytest.raises(NotImplementedError, match=r"offload_gradient = True"):
+        Offloading(offload_input=False, offload_gradient=True)
 
 
 def test_default_without_type_is_an_error() -> None:
@@ -333,8 +333,8 @@ def test_a_class_can_be_defined_again() -> None:
 def test_pending_settings_are_those_that_raise() -> None:
     rows = pending_settings()
     assert ("IOParameters", "ir_drop", "other than 0") in rows
-    assert ("PulsedDevice", "count_pulses", "True") in rows
-    assert ("UpdateParameters", "noise_aggregation", "BATCH") in rows
+    assert ("RuntimeParameter", "offload_input", "True") in rows
+    assert ("RuntimeParameter", "data_type", "DOUBLE, HALF") in rows
     assert not any(name == "ConstantStepDevice" for name, *_ in rows)
     for name, field, values in rows:
         if values == "True":

@@ -1,6 +1,7 @@
 """Tables of effects, and configurations without some of them."""
 
 import re
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -64,6 +65,16 @@ def test_declarations_name_fields_that_exist(cls: type) -> None:
             assert set(facts.needs) <= names, (cls.__name__, field.name)
             if isinstance(getattr(facts, "of", None), str):
                 assert facts.of in names, (cls.__name__, field.name)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "effects.md"
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="the source tree is not here")
+def test_the_page_lists_the_groups() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `([\w ]+)` \| (.+) \|$", text, re.M)) == GROUPS
+    assert all(f"`{alias}` stands for" in text for alias in ALIASES)
 
 
 def test_a_group_that_is_not_known_is_refused() -> None:
@@ -179,13 +190,27 @@ def test_unused_settings_say_why() -> None:
         "forward.out_sto_round": "out_bound is -1",
         "backward.max_bm_factor": "it does nothing in backward",
         "forward.w_noise": "w_noise_type is NONE",
-        "update.sto_round": "res is 0",
+        "update.sto_round": "res is 0 and x_res_implicit is 0 and d_res_implicit is 0",
         "device.reverse_offset": "reverse_up is False and reverse_down is False",
         "device.drift.t_0": "nu is 0",
     }
     found = {u.field: u.reason for u in config.explain().unused}
     assert found == expected
     assert "forward.out_res = 0.01: out_bound is -1" in str(config.explain())
+
+
+def test_each_pulse_type_has_its_resolutions() -> None:
+    config = SingleRPUConfig()
+    config.update.res = config.update.x_res_implicit = 0.1
+    config.update.sto_round = True
+    assert reason(config, "update.res") == ""
+    assert (
+        reason(config, "update.x_res_implicit") == "pulse_type is STOCHASTIC_COMPRESSED"
+    )
+    config.update.pulse_type = PulseType.DETERMINISTIC_IMPLICIT
+    assert reason(config, "update.res") == "pulse_type is DETERMINISTIC_IMPLICIT"
+    assert reason(config, "update.x_res_implicit") == ""
+    assert reason(config, "update.sto_round") == ""
 
 
 def test_perfect_products_use_nothing_else() -> None:

@@ -28,6 +28,6 @@ def test_any_resolution_is_kept_as_given(res: float) -> None:
     assert update.res == res
 
 
-@pytest.mark.parametrize("name", ["NONE", "NONE_WITH_DEVICE", "STOCHASTIC_COMPRESSED"])
-def test_built_pulse_types(name: str) -> None:
-    assert UpdateParameters(pulse_type=PulseType[name]).pulse_type is PulseType[name]
+@pytest.mark.parametrize("pulse_type", PulseType)
+def test_all_pulse_types_are_built(pulse_type: PulseType) -> None:
+    assert UpdateParameters(pulse_type=pulse_type).pulse_type is pulse_type

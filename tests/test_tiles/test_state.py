@@ -625,3 +625,25 @@ def test_loading_takes_about_twice_the_file(path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 2.2 * path.stat().st_size + 2**20
+
+
+def test_pulse_counters_are_saved_and_go_on(tmp_path):
+    device = ConstantStepDevice(count_pulses=True)
+    tile = AnalogTile(3, 5, SingleRPUConfig(device=device), rng=1)
+    rng = np.random.default_rng(1)
+    x, d = rng.standard_normal((2, 5)), rng.standard_normal((2, 3))
+    tile.update(x, d)
+    before = tile.get_pulse_counters()
+    assert before.dtype == np.int64 and before.shape == (2, 3, 5)
+    assert np.array_equal(before.sum(axis=0), tile.tile._arrays["pulse_ordinals"])
+    tile.save(tmp_path / "tile.npz")
+    loaded = load(tmp_path / "tile.npz")
+    before[...] = -1  # a copy
+    for other in (loaded, tile.copy()):
+        other.update(x, d)
+    tile.update(x, d)
+    for other in (loaded, tile):
+        counted = other.get_pulse_counters()
+        assert np.array_equal(counted.sum(axis=0), tile.tile._arrays["pulse_ordinals"])
+    assert np.array_equal(loaded.get_pulse_counters(), tile.get_pulse_counters())
+    assert AnalogTile(3, 5).get_pulse_counters().shape == (0, 3, 5)

@@ -26,6 +26,12 @@ X = np.array([0.8, -0.4, 0.1, 0.0], dtype=np.float32)
 D = np.array([0.5, -0.25, 0.05], dtype=np.float32)
 BOTH_OFF = {"update_management": False, "update_bl_management": False}
 UBLM_OFF = {"update_bl_management": False}
+PULSED = [
+    PulseType.STOCHASTIC_COMPRESSED,
+    PulseType.STOCHASTIC,
+    PulseType.MEAN_COUNT,
+    PulseType.DETERMINISTIC_IMPLICIT,
+]
 
 
 def make_tile(shape, *, seed=1, rate=0.01, device=None, **options):
@@ -124,6 +130,77 @@ def test_means_and_variances_follow_the_scale_factors(options, rate, length, a, 
             if abs(probability - 1) < 2e-5:
                 probability = 1.0
             assert_binomial(sign * counts[:, i, j], length, probability)
+
+
+# ---- 8.2: computed counts -------------------------------------------------------------
+
+UNLIMITED = BOTH_OFF | {"fixed_bl": False}
+# For each case the rows d = 0.5, -0.25, 0.05 over the columns x = 0.8, -0.4, 0.1.
+MEAN_COUNTS = [
+    ({}, 0.01, [[4, -2, 0], [-2, 1, 0], [0, 0, 0]]),
+    ({}, 0.1, [[31, -16, 4], [-20, 10, -3], [4, -2, 1]]),
+    (UBLM_OFF, 0.1, [[31, -16, 4], [-20, 10, -3], [4, -2, 1]]),
+    (BOTH_OFF, 0.1, [[28, -20, 5], [-14, 10, -3], [3, -2, 1]]),
+    (UNLIMITED, 0.1, [[40, -20, 5], [-20, 10, -2], [4, -2, 0]]),
+    ({"res": 0.1}, 0.1, [[31, -16, 3], [-19, 10, -2], [3, -2, 0]]),
+    ({"res": 10.0}, 0.1, [[31, -16, 3], [-19, 10, -2], [3, -2, 0]]),
+    ({}, 0.2, [[31, -16, 4], [-31, 16, -4], [8, -4, 1]]),
+]
+TENTHS = {"x_res_implicit": 0.1, "d_res_implicit": 0.1}
+STEPS = {"x_res_implicit": 10.0, "d_res_implicit": 10.0}
+IMPLICIT_COUNTS = [
+    ({}, 0.01, [[4, -2, 0], [-2, 1, 0], [0, 0, 0]]),
+    ({}, 0.1, [[31, -16, 4], [-20, 10, -3], [4, -2, 1]]),
+    # Only the resolutions of its own act.
+    ({"res": 0.3}, 0.1, [[31, -16, 4], [-20, 10, -3], [4, -2, 1]]),
+    (BOTH_OFF, 0.1, [[28, -20, 5], [-14, 10, -2], [3, -2, 0]]),
+    (TENTHS, 0.1, [[31, -16, 3], [-19, 9, -2], [3, -2, 0]]),
+    (STEPS, 0.1, [[31, -16, 3], [-19, 9, -2], [3, -2, 0]]),
+    (UNLIMITED, 0.1, [[40, -20, 5], [-20, 10, -2], [4, -2, 0]]),
+    ({}, 0.2, [[31, -16, 4], [-31, 16, -4], [8, -4, 1]]),
+]
+
+
+@pytest.mark.parametrize("ascent", [False, True])
+@pytest.mark.parametrize(
+    ("pulse_type", "options", "rate", "table"),
+    [(PulseType.MEAN_COUNT, *case) for case in MEAN_COUNTS]
+    + [(PulseType.DETERMINISTIC_IMPLICIT, *case) for case in IMPLICIT_COUNTS],
+)
+def test_computed_counts(pulse_type, options, rate, table, ascent):
+    rate = -rate if ascent else rate
+    device = {"count_pulses": True}
+    tile = make_tile((3, 4), rate=rate, device=device, pulse_type=pulse_type, **options)
+    tile.update(X, D)
+    down, up = tile.get_pulse_counters()
+    expected = np.pad(table, ((0, 0), (0, 1))) * (-1 if ascent else 1)
+    assert np.array_equal(down, np.maximum(expected, 0))
+    assert np.array_equal(up, np.maximum(-expected, 0))
+    np.testing.assert_allclose(tile.get_weights(), -0.001 * expected, atol=1e-7)
+
+
+def test_computed_counts_rounded_at_random_are_unbiased():
+    """A probability of 0.3 in quarters, 8 slots: a mean of 2.4; 0.05 off is seen."""
+    copies = 20_000
+    kind = PulseType.DETERMINISTIC_IMPLICIT
+    options = {"x_res_implicit": 0.25, "sto_round": True, "desired_bl": 8}
+    tile = make_tile((1, copies), rate=1.0, pulse_type=kind, **options, **UBLM_OFF)
+    # The first line sets the scale; probabilities become 0.25 or 0.5.
+    x = np.full(copies, 0.3, dtype=np.float32)
+    x[0] = 1.0
+    tile.update(x, [1.0])
+    pulses = tile._arrays["pulse_ordinals"][0, 1:]
+    assert set(pulses) == {2, 4}
+    assert_mean(pulses, 8 * 0.3, 0.8, largest=1.6)
+
+
+def test_the_two_stochastic_types_are_the_same_pulses():
+    """Which sign of x comes first matters to no crosspoint."""
+    kinds = (PulseType.STOCHASTIC, PulseType.STOCHASTIC_COMPRESSED)
+    tiles = [make_tile((3, 4), rate=0.1, pulse_type=kind) for kind in kinds]
+    for tile in tiles:
+        tile.update(np.tile(X, (50, 1)), np.tile(D, (50, 1)))
+    assert np.array_equal(tiles[0].get_weights(), tiles[1].get_weights())
 
 
 # ---- 8.3: distributions --------------------------------------------------------------
@@ -232,9 +309,10 @@ def test_exact_update_with_bounds_acts_on_each_vector():
     np.testing.assert_allclose(tile.get_weights(), [[-0.005]], rtol=1e-6)
 
 
-def test_noise_is_drawn_for_each_pulse():
+@pytest.mark.parametrize("pulse_type", PULSED)
+def test_noise_is_drawn_for_each_pulse(pulse_type):
     """Ten certain pulses with dw_min_std 0.3: variance 0.9; 0.012 off would be seen."""
-    tile = make_tile((300, 300), device={"dw_min_std": 0.3})
+    tile = make_tile((300, 300), device={"dw_min_std": 0.3}, pulse_type=pulse_type)
     tile.update(np.ones(300), np.ones(300))
     steps = tile.get_weights() / -0.001
     assert_mean(steps, 10.0, np.sqrt(0.9))
@@ -284,20 +362,24 @@ def test_small_rates_are_exact_on_average(rate):
 
 @pytest.mark.parametrize("slots", [1, 5, 31, 32, 63, 64, 200])
 @pytest.mark.parametrize("rate", [1.0, -1.0])
-def test_saturated_trains_are_exact(slots, rate):
-    tile = make_tile((1, 1), desired_bl=slots, rate=rate)
+@pytest.mark.parametrize("pulse_type", PULSED)
+def test_saturated_trains_are_exact(slots, rate, pulse_type):
+    tile = make_tile((1, 1), desired_bl=slots, rate=rate, pulse_type=pulse_type)
     tile.update([1.0], [1.0])
     expected = -np.sign(rate) * 0.001 * slots
     np.testing.assert_allclose(tile.get_weights(), [[expected]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("x, d, rate", [(0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1, 1, 0.0)])
-def test_nothing_comes_of_nothing(x, d, rate):
-    tile = make_tile((2, 3), rate=rate)
+@pytest.mark.parametrize("pulse_type", PULSED)
+def test_nothing_comes_of_nothing(x, d, rate, pulse_type):
+    device = {"count_pulses": True}
+    tile = make_tile((2, 3), rate=rate, device=device, pulse_type=pulse_type)
     tile.set_weights(np.full((2, 3), 0.25))
     tile.update(np.full(3, x), np.full(2, d))
     assert (tile.get_weights() == 0.25).all()
     assert not tile._arrays["pulse_ordinals"].any()
+    assert not tile.get_pulse_counters().any()
 
 
 @pytest.mark.parametrize("sto_round", [False, True])
@@ -309,9 +391,10 @@ def test_resolutions_above_one_are_numbers_of_steps(sto_round):
     assert tiles[0].get_weights().any()
 
 
-def test_certain_ascent_and_descent():
+@pytest.mark.parametrize("pulse_type", PULSED)
+def test_certain_ascent_and_descent(pulse_type):
     for rate, weight in ((0.01, -0.01), (-0.01, 0.01)):
-        tile = make_tile((1, 1), rate=rate)
+        tile = make_tile((1, 1), rate=rate, pulse_type=pulse_type)
         tile.update([1.0], [1.0])
         np.testing.assert_allclose(tile.get_weights(), [[weight]], rtol=1e-5)
 

@@ -15,7 +15,15 @@ from .arithmetic import F32, SMALLEST_NORMAL, Floats, clip, fma
 from .devices import LAWS, DeviceDraws, draw_pulsed_device
 from .product import Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream, key_of
-from .trains import pulse_train_scales, pulse_trains
+from .trains import (
+    Side,
+    pulse_factors,
+    pulse_train_scales,
+    pulse_trains,
+    pulses_of_words,
+)
+
+_RANDOM_TRAINS = (PulseType.STOCHASTIC_COMPRESSED, PulseType.STOCHASTIC)
 
 
 class ReferenceTile:
@@ -41,8 +49,11 @@ class ReferenceTile:
         Counters of events.
     pulse_ordinals : ndarray of uint32, shape (out, in)
         Pulses that each crosspoint has received.
+    pulse_counters : ndarray of int64, shape (2, out, in)
+        The same, down and up apart.
     last_trains : list of tuple
-        For each vector of the last pulsed update ``(length, x_bits, d_bits)``.
+        For each vector of the last pulsed update ``(length, x, d)``: the bits of random
+        trains, or the factors of counts.
     tie_distance : ndarray of float64, shape (batch,)
         For each vector of the last product, how far the closest rounding or clipping
         decision that a normal number went into was from being a tie, in steps (or,
@@ -69,7 +80,7 @@ class ReferenceTile:
         )
         self.learning_rate = 0.1
         self.tie_distance = np.zeros(0)
-        self.last_trains: list[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]] = []
+        self.last_trains: list[tuple[int, NDArray[Any], NDArray[Any]]] = []
 
         update = getattr(config, "update", None)
         self.pulse_type = PulseType.NONE if update is None else update.pulse_type
@@ -91,6 +102,7 @@ class ReferenceTile:
         shape = (out_size, in_size)
         self.crosspoint = np.arange(out_size * in_size, dtype=np.uint64).reshape(shape)
         self.pulse_ordinals = np.zeros(shape, dtype=np.uint32)
+        self.pulse_counters = np.zeros((2, *shape), dtype=np.int64)
         # The persistent weights: what pulses and maintenance act on.
         self.true_weights = np.zeros(shape, dtype=np.float32)
         # The apparent weights: what products see.  The same without write noise.
@@ -229,7 +241,7 @@ class ReferenceTile:
         self._redraw()
 
     def _update_by_pulses(self, x: Floats, d: Floats) -> None:
-        """Update with one vector by compressed pulse trains (update.md 3 to 5)."""
+        """Update with one vector by pulses (update.md 3 to 5)."""
         update = self.config.update
         length, a, b = pulse_train_scales(
             update,
@@ -238,16 +250,24 @@ class ReferenceTile:
             np.abs(x).max(),
             np.abs(d).max(),
         )
+        random = update.pulse_type in _RANDOM_TRAINS
+        make = pulse_trains if random else pulse_factors
         common = (update, self.random, self.counters["update"])
-        x_bits = pulse_trains(*common, x, b, length, Stream.TRAIN_X, Stream.ROUND_X)
-        d_bits = pulse_trains(*common, d, a, length, Stream.TRAIN_D, Stream.ROUND_D)
-        self.last_trains.append((length, x_bits, d_bits))
-        pulses = d_bits.astype(np.int64) @ x_bits.astype(np.int64).T
+        x_train = make(*common, Side(x, b, is_x=True), length)
+        d_train = make(*common, Side(d, a, is_x=False), length)
+        self.last_trains.append((length, x_train, d_train))
         # A positive product lowers the weight, if the learning rate is positive.
         positive = np.signbit(d)[:, None] == np.signbit(x)[None, :]
         up = positive if self.learning_rate < 0 else ~positive
-        for number in range(pulses.max()):
-            self._pulse(pulses > number, up)
+        for pulses in pulses_of_words(update, length, x_train, d_train):
+            self.pulse_counters += pulses * np.stack([~up, up])
+            for number in range(pulses.max()):
+                self._pulse(pulses > number, up)
+
+    def get_pulse_counters(self) -> NDArray[np.int64]:
+        """Return pulses down and up; shape (0, out, in) if they are not counted."""
+        counted = self.pulsed and self.device.count_pulses
+        return self.pulse_counters.copy() if counted else self.pulse_counters[:0].copy()
 
     def get_learning_rate(self) -> float:
         """Return the learning rate."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rpupy.parameters.enums import PulseType
 
 from .arithmetic import F32, Floats, clip, resolution, round_to_grid
 from .random_numbers import RandomNumbers, Stream
@@ -69,37 +72,53 @@ def pulse_train_scales(
     return int(length), a, b
 
 
-def pulse_trains(
-    update: Any,
-    random: RandomNumbers,
-    ordinal: int,
-    values: Floats,
-    scale: np.float32,
-    length: int,
-    stream: Stream,
-    rounding: Stream,
-) -> NDArray[np.bool_]:
-    """Make the pulse trains of one side for one vector: shape (lines, slots)."""
-    lines = np.arange(values.size)
+@dataclass(frozen=True)
+class Side:
+    """One side of the crossbar: what its vectors are turned into, and how."""
+
+    values: Floats
+    scale: np.float32
+    is_x: bool
+
+    @property
+    def lines(self) -> NDArray[np.int64]:
+        """Numbers of the lines."""
+        return np.arange(self.values.size)
+
+
+def slot_probabilities(
+    update: Any, random: RandomNumbers, ordinal: int, side: Side
+) -> Floats:
+    """Return the probability that a slot of each line fires; it may exceed 1."""
+    given = update.res
+    if update.pulse_type is PulseType.DETERMINISTIC_IMPLICIT:
+        given = update.x_res_implicit if side.is_x else update.d_res_implicit
+    res = resolution(given)
     with np.errstate(over="ignore", under="ignore"):
-        q = np.abs(values) * scale
-        res = resolution(update.res)
+        q = np.abs(side.values) * side.scale
         if res > 0:
             shift = F32(0)
             if update.sto_round:
-                u = random.uniforms(rounding, lines, ordinal)
-                shift = u - F32(0.5)
+                stream = Stream.ROUND_X if side.is_x else Stream.ROUND_D
+                shift = random.uniforms(stream, side.lines, ordinal) - F32(0.5)
             q = round_to_grid(q, res, shift)
-    q = np.where(values == 0, F32(0), q)
+    return np.abs(np.where(side.values == 0, F32(0), q))
+
+
+def pulse_trains(
+    update: Any, random: RandomNumbers, ordinal: int, side: Side, length: int
+) -> NDArray[np.bool_]:
+    """Make the random trains of one side for one vector: shape (lines, slots)."""
+    q = slot_probabilities(update, random, ordinal, side)
     slots = np.arange(length)
     word, slot = slots // SLOTS_PER_WORD, slots % SLOTS_PER_WORD
-    bits = np.zeros((values.size, length), dtype=np.bool_)
+    bits = np.zeros((side.values.size, length), dtype=np.bool_)
     bits[q >= 1] = True
     chance = (q > 0) & (q < 1)
     if chance.any() and length > 0:
         words = random.words(
-            stream,
-            lines[chance][:, None],
+            Stream.TRAIN_X if side.is_x else Stream.TRAIN_D,
+            side.lines[chance][:, None],
             ordinal,
             draw=BLOCKS_PER_WORD * word + slot // 4,
             part=slot % 4,
@@ -108,3 +127,49 @@ def pulse_trains(
         limit = np.floor(q[chance].astype(np.float64) * 2.0**32)
         bits[chance] = words < limit[:, None]
     return bits
+
+
+def pulse_factors(
+    update: Any, random: RandomNumbers, ordinal: int, side: Side, length: int
+) -> Floats:
+    """Return what both sides multiply to counts of pulses (update.md 5.3, 5.4)."""
+    if length == 0:
+        return np.zeros_like(side.values)
+    q = slot_probabilities(update, random, ordinal, side)
+    slots = F32(length)
+    with np.errstate(over="ignore"):
+        if update.pulse_type is PulseType.MEAN_COUNT:
+            n = clip(np.rint(slots * q), F32(0), slots)
+            return n if side.is_x else n / slots
+    q = clip(q, F32(0), F32(1))
+    return q if side.is_x else q * slots
+
+
+def pulses_of_words(
+    update: Any, length: int, x: NDArray[Any], d: NDArray[Any]
+) -> list[NDArray[np.int64]]:
+    """Count the pulses of each crosspoint for each word of a train.
+
+    Parameters
+    ----------
+    update : UpdateParameters
+        Settings of the update.
+    length : int
+        Number of slots.
+    x, d : ndarray
+        Trains or factors of both sides.
+
+    Returns
+    -------
+    list of ndarray, shape (out, in)
+    """
+    counts = []
+    for first in range(0, length, SLOTS_PER_WORD):
+        if x.dtype == np.bool_:
+            word = slice(first, first + SLOTS_PER_WORD)
+            counts.append(d[:, word].astype(np.int64) @ x[:, word].astype(np.int64).T)
+        else:
+            with np.errstate(under="ignore"):
+                total = np.rint(d[:, None] * x[None, :]).astype(np.int64)
+            counts.append(clip(total - first, 0, SLOTS_PER_WORD))
+    return counts
