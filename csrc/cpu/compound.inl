@@ -432,6 +432,7 @@ class CpuArray {
   // The most that a kernel which is called from here needs.
   size_t kernel_bytes() const {
     size_t most = 0;
+    if (args_.update == nullptr) return most;  // a reduction calls none
     const auto consider = [&](size_t bytes) { most = bytes > most ? bytes : most; };
     for (int i = 0; i < args_.count; ++i) {
       const Node& node = args_.nodes[i];

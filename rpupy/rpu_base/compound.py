@@ -112,7 +112,7 @@ class _Node:
 
     def counter(self, name: str) -> str:
         """Name of a counter among those of the tile."""
-        return f"{'' if self.plane else 'cell_'}{name}{self.suffix}"
+        return f"{'' if self.plane else self.kind + '_'}{name}{self.suffix}"
 
     @property
     def granularity(self) -> float:
