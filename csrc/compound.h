@@ -24,10 +24,10 @@ struct OneSidedParams {
 };
 
 struct TransferParams {
-  RPUPY_FIELDS(float, units_in_mbatch, n_reads_per_transfer, transfer_columns, with_reset_prob, random_selection, fast_lr,
-               scale_fast_lr, scale_transfer_lr, desired_bl, thres_scale, step, momentum, forget_buffer, in_chop_prob,
-               in_chop_random, out_chop_prob, buffer_granularity, auto_granularity, transfer_every, no_buffer, auto_scale,
-               auto_momentum, correct_gradient_magnitudes, tail_weightening, buffer_cap,
+  RPUPY_FIELDS(float, units_in_mbatch, n_reads_per_transfer, transfer_columns, with_reset_prob, random_selection,
+               fast_lr, scale_fast_lr, scale_transfer_lr, desired_bl, thres_scale, step, momentum, forget_buffer,
+               in_chop_prob, in_chop_random, out_chop_prob, buffer_granularity, auto_granularity, transfer_every,
+               no_buffer, auto_scale, auto_momentum, correct_gradient_magnitudes, tail_weightening, buffer_cap,
                experimental_correct_accumulation, noise_gate)
 };
 
@@ -47,10 +47,10 @@ RPUPY_HD F whole_steps(F a, float most) {
 
 // What a step of a buffer needs; `limit` is the most pulses of a write.
 struct BufferRule {
-  float scale;      // of a read, on its way into the buffer, before it is divided (see scaled)
+  float scale;  // of a read, on its way into the buffer, before it is divided (see scaled)
   float divisor;
   float reads;
-  bool by_rate;  // divided by the rate of the fast array, too
+  bool by_rate;     // divided by the rate of the fast array, too
   float threshold;  // of the buffer, in its own units
   float limit;
   float keep;  // of the buffer, where it is forgotten
@@ -474,8 +474,9 @@ class Compound {
       write(node, target, slice, s.values, eta);
       return;
     }
-    const bool any_step = node.kind == kBufferedTransfer ? array_.buffer(node, source, slice, buffer_rule(node, target, eta), s)
-                                                         : chopped_step(node, slice, event, eta, s);
+    const bool any_step = node.kind == kBufferedTransfer
+                              ? array_.buffer(node, source, slice, buffer_rule(node, target, eta), s)
+                              : chopped_step(node, slice, event, eta, s);
     const float lr = transfer_params(node).step * target.granularity;
     if (any_step) {
       write(node, target, slice, s.values, lr);
@@ -487,8 +488,16 @@ class Compound {
   BufferRule buffer_rule(const Node& node, const Node& target, float eta) const {
     const TransferParams& t = transfer_params(node);
     const float momentum = t.momentum < 0.0f ? 0.0f : (t.momentum > 1.0f ? 1.0f : t.momentum);
-    return {magnitude(eta), 1.0f,       1.0f,            false, t.thres_scale * target.granularity,
-            t.desired_bl,   t.momentum, 1.0f - momentum, 0.0f,  t.forget_buffer != 0.0f};
+    return {magnitude(eta),
+            1.0f,
+            1.0f,
+            false,
+            t.thres_scale * target.granularity,
+            t.desired_bl,
+            t.momentum,
+            1.0f - momentum,
+            0.0f,
+            t.forget_buffer != 0.0f};
   }
 
   static int64_t chopper_period(const TransferParams& t) {
@@ -507,9 +516,13 @@ class Compound {
       granularity *= t.auto_granularity / (static_cast<float>(slices(node)) * magnitude(t.transfer_every));
     }
     const float momentum = t.momentum < 0.0f ? 0.0f : (t.momentum > 1.0f ? 1.0f : t.momentum);
-    const float ratio = t.correct_gradient_magnitudes != 0.0f ? granularity * (slow.granularity / fast.granularity) : granularity;
-    BufferRule rule = {magnitude(eta), ratio,      1.0f,            t.correct_gradient_magnitudes != 0.0f, 1.0f,
-                       t.desired_bl,   t.momentum, 1.0f - momentum, 0.0f, t.forget_buffer != 0.0f};
+    const float ratio =
+        t.correct_gradient_magnitudes != 0.0f ? granularity * (slow.granularity / fast.granularity) : granularity;
+    BufferRule rule = {magnitude(eta), ratio,
+                       1.0f,           t.correct_gradient_magnitudes != 0.0f,
+                       1.0f,           t.desired_bl,
+                       t.momentum,     1.0f - momentum,
+                       0.0f,           t.forget_buffer != 0.0f};
     bool any_step;
     if (node.kind == kChoppedTransfer) {
       any_step = array_.chopped_buffer(node, slice, rule, t.no_buffer != 0.0f, s);
@@ -524,7 +537,8 @@ class Compound {
       const float rho = t.tail_weightening / static_cast<float>(n);
       any_step = array_.dynamic_buffer(node, slice, rule, rho < 1.0f ? rho : 1.0f, t.noise_gate != 0.0f, sweeps > n, s);
     }
-    array_.move_choppers(node, slice, chopper_move(node, slice, event, sweeps), event, node.in_chopper, node.out_chopper, node.switched);
+    array_.move_choppers(node, slice, chopper_move(node, slice, event, sweeps), event, node.in_chopper,
+                         node.out_chopper, node.switched);
     if (slice == slices(node) - 1) ++node.counters[kSweeps];
     return any_step;
   }
@@ -534,9 +548,9 @@ class Compound {
     ChopperMove move = {false, slice == slices(node) - 1 ? t.out_chop_prob : 0.0f};
     if (t.in_chop_prob > 0.0f) {
       const int64_t n = chopper_period(t);
-      move.in_flips = t.in_chop_random != 0.0f ? happens(t.in_chop_prob, kStreamChopIn, node.number,
-                                                         static_cast<uint32_t>(slice), event, 0)
-                                               : sweeps % n + 1 == n;
+      move.in_flips = t.in_chop_random != 0.0f
+                          ? happens(t.in_chop_prob, kStreamChopIn, node.number, static_cast<uint32_t>(slice), event, 0)
+                          : sweeps % n + 1 == n;
     }
     return move;
   }
@@ -700,7 +714,8 @@ class Compound {
         reads[n++] = read;
         if (chops) {
           chop_to(b + 1);
-          array_.move_choppers(node, slice, chopper_move(node, slice, event, sweeps), event, in_chopper, out_chopper, nullptr);
+          array_.move_choppers(node, slice, chopper_move(node, slice, event, sweeps), event, in_chopper, out_chopper,
+                               nullptr);
           if (slice == slices(node) - 1) ++sweeps;
         }
       }
@@ -713,7 +728,8 @@ class Compound {
     return n;
   }
 
-  void run_fast_array(const Node& node, const Node& fast, const PulseBatch& p, const SliceRead* reads, int64_t n_reads) {
+  void run_fast_array(const Node& node, const Node& fast, const PulseBatch& p, const SliceRead* reads,
+                      int64_t n_reads) {
     const bool columns = by_columns(node);
     const int64_t block = columns ? kSliceBlock : 1;
     const int64_t total = slices(node);
@@ -772,11 +788,13 @@ class Compound {
       const float* x = args_.x + b * in_size_;
       const float* d = args_.d + b * out_size_;
       if (m.n_x_bins > 0.0f) {
-        array_.quantise(x, n, in_size_, m.n_x_bins, m.stoc_round_x != 0.0f, kStreamQuantiseX, node.number, ordinal, s.x);
+        array_.quantise(x, n, in_size_, m.n_x_bins, m.stoc_round_x != 0.0f, kStreamQuantiseX, node.number, ordinal,
+                        s.x);
         x = s.x;
       }
       if (m.n_d_bins > 0.0f) {
-        array_.quantise(d, n, out_size_, m.n_d_bins, m.stoc_round_d != 0.0f, kStreamQuantiseD, node.number, ordinal, s.d);
+        array_.quantise(d, n, out_size_, m.n_d_bins, m.stoc_round_d != 0.0f, kStreamQuantiseD, node.number, ordinal,
+                        s.d);
         d = s.d;
       }
       array_.add_products(node, x, d, n);
@@ -793,7 +811,8 @@ class Compound {
     if (rows <= 0 || m.transfer_lr == 0.0f) return;
     int64_t first = node.counters[kPosition];
     const uint64_t event = static_cast<uint64_t>(node.counters[kEvents]++);
-    if (m.random_row != 0.0f && rows < out_size_) first = static_cast<int64_t>(drawn(kStreamSelect, node.number, 0, event, 1, out_size_));
+    if (m.random_row != 0.0f && rows < out_size_)
+      first = static_cast<int64_t>(drawn(kStreamSelect, node.number, 0, event, 1, out_size_));
     // Runs of rows that do not wrap; within one, chunks whose counts fit the scratch memory.
     for (int64_t done = 0; done < rows;) {
       const int64_t row = (first + done) % out_size_;

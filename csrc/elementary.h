@@ -1,4 +1,4 @@
-// Purpose: logarithm and exponential from +, *, fma and integer operations, so that every backend gives the same bits.
+// Purpose: logarithm, exponential and power from +, *, fma and integer operations, so that every backend gives the same bits.
 // Included by: rng.h and the device headers.
 // Invariants: errors as stated at each function, tested in tests/test_csrc/test_elementary.py. The coefficients are
 // minimax fits (Remez) of the functions named beside them.
@@ -43,13 +43,18 @@ RPUPY_HD F logarithm(F a) {
   return fma(exponent, all_lanes<F>(0.693359375f), low);
 }
 
-// e^a, with a limited to [-87, 88] so that the result stays normal and finite; error below 1.5 ulp.
+// a = n ln 2 + r with a whole n and |r| <= ln 2 / 2, for |a| < 100.
 template <class F>
-RPUPY_HD F exponential(F a) {
-  a = clamp(a, all_lanes<F>(-87.0f), all_lanes<F>(88.0f));
+RPUPY_HD F whole_part_of_log2(F a, F& r) {
   const F n = round_even(a * 1.44269504f);
-  F r = fma(n, all_lanes<F>(-0.693359375f), a);
+  r = fma(n, all_lanes<F>(-0.693359375f), a);
   r = fma(n, all_lanes<F>(2.12194440e-4f), r);
+  return n;
+}
+
+// 2^n e^r of what whole_part_of_log2 gives.
+template <class F>
+RPUPY_HD F scaled_exponential(F n, F r) {
   F q = all_lanes<F>(0.001381459878757596f);
   q = fma(q, r, all_lanes<F>(0.008368716575205326f));
   q = fma(q, r, all_lanes<F>(0.04166838899254799f));
@@ -61,10 +66,55 @@ RPUPY_HD F exponential(F a) {
   return float_of_bits(bits_of(y) + shift);
 }
 
-// base^power for a positive normal base. The error grows with the size of the exponent: at most (2 + 2 |power ln base|) ulp.
+// e^a, with a limited to [-87, 88] so that the result stays normal and finite; error below 1.5 ulp.
+template <class F>
+RPUPY_HD F exponential(F a) {
+  F r;
+  const F n = whole_part_of_log2(clamp(a, all_lanes<F>(-87.0f), all_lanes<F>(88.0f)), r);
+  return scaled_exponential(n, r);
+}
+
+// Natural logarithm of a positive normal number as high + low; error below 4e-9 + 2e-10 |result|.
+template <class F>
+RPUPY_HD void logarithm_in_two(F a, F& high, F& low) {
+  F exponent, f;
+  split_exponent(a, exponent, f);
+  // ln(1 + f) = f - f^2 / 2 + f^3 R(f), of which only the last term is rounded to one float.
+  F r = all_lanes<F>(-0.0763544961810112f);
+  r = fma(r, f, all_lanes<F>(0.12854623794555664f));
+  r = fma(r, f, all_lanes<F>(-0.13205814361572266f));
+  r = fma(r, f, all_lanes<F>(0.14189869165420532f));
+  r = fma(r, f, all_lanes<F>(-0.16616764664649963f));
+  r = fma(r, f, all_lanes<F>(0.20001636445522308f));
+  r = fma(r, f, all_lanes<F>(-0.25001052021980286f));
+  r = fma(r, f, all_lanes<F>(0.333333283662796f));
+  const F square = f * f;
+  const F half = square * 0.5f;
+  low = fma(square * f, r, fma(f, f, -square) * -0.5f);
+  low = fma(exponent, all_lanes<F>(-2.12194440e-4f), low);
+  // The sum of the large terms, each time with what rounding took from it.
+  const F whole = exponent * 0.693359375f;
+  const F first = whole + f;
+  const F second = first - half;
+  low = low + ((whole - first) + f) + ((first - second) - half);
+  high = second + low;
+  low = low + (second - high);
+}
+
+// base^power, limited to [e^-87, e^88]; a base below the smallest normal number counts as 0. Error below
+// 1.3 + |power| / 16 ulp.
 template <class F>
 RPUPY_HD F power_of(F base, F power) {
-  return exponential(power * logarithm(base));
+  const F smallest = all_lanes<F>(kSmallestNormal);
+  F high, low;
+  logarithm_in_two(maximum(base, smallest), high, low);
+  high = select(less(base, smallest), all_lanes<F>(-1e30f), high);
+  const F product = power * high;
+  // Beyond the limits the rest is anything, NaN too; within them it is far below this.
+  const F rest = clamp(fma(power, low, fma(power, high, -product)), all_lanes<F>(-1e-4f), all_lanes<F>(1e-4f));
+  F r;
+  const F n = whole_part_of_log2(clamp(product, all_lanes<F>(-87.0f), all_lanes<F>(88.0f)), r);
+  return scaled_exponential(n, r + rest);
 }
 
 }  // namespace RPUPY_ISA_NAME

@@ -6,7 +6,9 @@
 
 #include "number.h"
 
-// Declares the fields and names() -> "first, second, ...".
+// Declares the fields and names() -> "first, second, ...". A field may be a vector, written with a literal number of
+// values, as in RPUPY_FIELDS(float, nodes_size, nodes[128], slope): Python then packs a list of at most so many values,
+// with zeros behind them, and their count into the field `nodes_size`, if there is one.
 #define RPUPY_FIELDS(Type, ...) \
   Type __VA_ARGS__;             \
   static constexpr const char* names() { return #__VA_ARGS__; }
@@ -14,10 +16,18 @@
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
+// How many numbers the fields of these names are.
 constexpr int count_names(const char* names) {
   if (*names == '\0') return 0;
   int n = 1;
-  for (; *names != '\0'; ++names) n += *names == ',';
+  for (; *names != '\0'; ++names) {
+    n += *names == ',';
+    if (*names == '[') {
+      int values = 0;
+      for (++names; *names != ']'; ++names) values = 10 * values + (*names - '0');
+      n += values - 1;
+    }
+  }
   return n;
 }
 
@@ -26,7 +36,7 @@ struct NoFields {
   static constexpr const char* names() { return ""; }
 };
 
-// Number of fields, checked against the size of the struct.
+// Number of values, checked against the size of the struct.
 template <class Fields, class Type>
 constexpr int field_count() {
   constexpr int n = count_names(Fields::names());
@@ -58,6 +68,10 @@ struct PulsedParams {
 template <class F>
 struct PulsedCell {
   RPUPY_FIELDS(F, max_bound, min_bound, dwmin_up, dwmin_down)
+
+  // The range that a weight has after a pulse. The cell of a device for which it differs from the bounds hides these.
+  RPUPY_HD F lowest() const { return min_bound; }
+  RPUPY_HD F highest() const { return max_bound; }
 };
 
 // The planes that only maintenance calls read. Without spread they are one number each.

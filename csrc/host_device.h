@@ -86,6 +86,7 @@ RPUPY_HD uint32_t count_bits(uint32_t u) {
   return static_cast<uint32_t>(__builtin_popcount(u));
 #endif
 }
+RPUPY_HD float gather(const float* p, uint32_t at) { return p[at]; }
 // ~0 << n, which is 0 from n = 32 on.
 RPUPY_HD uint32_t shift_left_all_ones(uint32_t n) { return n < 32 ? 0xffffffffu << n : 0u; }
 

@@ -73,10 +73,27 @@ struct UpdateArgs {
   Window window;
 };
 
+// What the lines of one direction have of their own; null where the parameters ask for none.
+struct LineParams {
+  const float* out_noise_values;
+  const float* out_nonlinearity;
+  const float* v_offset;
+  float out_nonlinearity_factor;
+  const float* w_asymmetry;  // factors on the weights that negative inputs see
+  // Arrays that are read in time slices: what an output gets in each slice, and its value of one pulse of charge.
+  const float* slice_offset;
+  float charge_unit;
+};
+
+constexpr int kProductStages = 16;
+
 struct ProductArgs {
   TileView tile;
   const float* weights;
   float* packed;  // forward: panels of the weights, see pack_weights
+  // The weights times lines.w_asymmetry, and their panels; the CUDA kernels multiply on the way.
+  const float* negative_weights;
+  float* negative_packed;
   const float* input;
   float* output;
   int64_t batch;
@@ -84,6 +101,10 @@ struct ProductArgs {
   const float* io;
   uint64_t ordinal;  // of the first vector
   uint32_t stream;   // of the first purpose of this pass
+  LineParams lines;
+  float* average;  // running mean of noise management, where it has one
+  // Where a trace shows the stages of csrc/mvm/io.h, as [passes, batch, lines]; null for those that nobody looks at.
+  float* stages[kProductStages];
 };
 
 // One maintenance call. Planes that an operation does not use may be null.
@@ -122,7 +143,7 @@ enum NodeKind : int32_t {
 enum NodeCounter : int32_t {
   kReads = 0,
   kWrites = 1,
-  kEvents = 2,    // transfers out of this node, also those that do nothing
+  kEvents = 2,  // transfers out of this node, also those that do nothing
   kResets = 3,
   kRedraws = 4,
   kUpdates = 5,   // vectors

@@ -12,9 +12,12 @@
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
+constexpr float kSmallestNormal = 1.17549435e-38f;
+constexpr float kLargest = 3.40282347e38f;
+
 template <class F>
 RPUPY_HD F all_lanes(float a) {
-  return F{} + a;
+  return a - F{};  // unlike a sum with 0, this keeps the sign of a zero
 }
 template <>
 RPUPY_HD float all_lanes<float>(float a) {

@@ -62,7 +62,7 @@ struct PulseRule {
     RPUPY_UNROLL
     for (uint32_t s = 0; s < 4; ++s) {
       const MaskOf<F> up = not_zero(q.queue & (1u << s));
-      moved = clamp(Device::template pulse<F>(params, cell, moved, up, z.z[s]), cell.min_bound, cell.max_bound);
+      moved = clamp(Device::template pulse<F>(params, cell, moved, up, z.z[s]), cell.lowest(), cell.highest());
     }
     w = select(mask, moved, w);
     q.ordinal = select(mask, q.ordinal + 4u, q.ordinal);
@@ -83,7 +83,7 @@ struct PulseRule {
       const MaskOf<F> active = both(mask, both(less(start, position + 1u), less(position, q.fill)));
       const MaskOf<F> up = not_zero(q.queue & (1u << s));
       const F moved = Device::template pulse<F>(params, cell, w, up, z.z[s]);
-      w = select(active, clamp(moved, cell.min_bound, cell.max_bound), w);
+      w = select(active, clamp(moved, cell.lowest(), cell.highest()), w);
     }
     const U four = all_lanes_of<U>(4u);
     const U done = select(less(four, q.fill), four, q.fill);

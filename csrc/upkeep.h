@@ -81,7 +81,7 @@ RPUPY_HD F drifted(F w, F nu, float now, DriftState<F>& state, const DriftParams
   if (p.drift_nu_std > 0.0f) nu = nu * fma(all_lanes<F>(p.drift_nu_std), draws.z[0], all_lanes<F>(1.0f));
   if (p.drift_nu_k != 0.0f) {
     // A conductance of zero or below has no logarithm; the smallest normal number stands in for it.
-    const F g = maximum(F((w - p.drift_w_offset) / p.drift_wg_ratio + p.drift_g_offset), all_lanes<F>(1.17549435e-38f));
+    const F g = maximum(F((w - p.drift_w_offset) / p.drift_wg_ratio + p.drift_g_offset), all_lanes<F>(kSmallestNormal));
     nu = nu - p.drift_nu_k * (logarithm(g) - p.drift_log_g0);
   }
   const F age = maximum(F(now - state.since), all_lanes<F>(1.0f));
@@ -101,7 +101,8 @@ RPUPY_HD F drifted(F w, F nu, float now, DriftState<F>& state, const DriftParams
 template <class F>
 RPUPY_HD F clipped_to(F w, float limit, const Bounds<F>& b) {
   if (limit < 0.0f) return within(w, b);
-  return clamp(w, maximum(b.low, all_lanes<F>(-limit)), minimum(b.high, all_lanes<F>(limit)));
+  // 0 - 0 is +0: a limit of 0 leaves no negative zeros.
+  return clamp(w, maximum(b.low, all_lanes<F>(0.0f - limit)), minimum(b.high, all_lanes<F>(limit)));
 }
 
 // What forward sees of a weight with write noise.

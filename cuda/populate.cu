@@ -36,7 +36,7 @@ RPUPY_HD DrawnDevice<Device> draw_device(const PopulateJob<Device>& job, int64_t
   const DeviceDraws<float> draws = {static_cast<uint32_t>(at), job.plane, job.keys};
   const bool last_column = at % job.in_size == job.in_size - 1;
   populate_pulsed<float>(job.common, draws, last_column, drawn.cell, drawn.upkeep);
-  Device::template populate<float>(job.common, job.params, draws, drawn.cell, drawn.own);
+  Device::template populate<float>(job.common, job.params, draws, drawn.cell, drawn.upkeep, drawn.own);
   return drawn;
 }
 

@@ -11,58 +11,48 @@ namespace cuda {
 
 // What the kernels know of one vector.
 struct VectorState {
-  float abs_max, max;
+  InputFacts facts;
   float factor;        // after the output converter
-  float norm;          // of the prepared input, for the weight noise; 0 without
   int32_t active;      // whether this round does anything for it
   int32_t clipped[2];  // whether an output left the converter's range, for odd and even rounds
 };
 
 struct ProductJob {
   IOParams io;
+  OutputPlan plan;
   RoundKeys keys;
   const float* weights;
-  const float* input;  // [batch, inputs]
-  float* output;       // [batch, outputs]
-  float* prepared;     // [batch, inputs]
-  VectorState* states;
+  const float* input;     // [batch, inputs]
+  float* output;          // [batch, outputs]
+  float* prepared;        // [batch, inputs]
+  VectorState* states;    // [batch]
+  PassFacts* pass_facts;  // [batch, passes]
+  float* products;        // [passes, feeds, batch, outputs], if the text for every option is needed
+  int places[kFeeds];     // of the products of a pass, -1 for those that nothing asks for
+  int feeds;
+  float* stages[kStages];  // where a trace shows them
   int64_t batch, inputs, outputs;
   uint64_t ordinal;
   uint32_t stream, plane;
   int32_t round;
-  float reduction;
-  bool backward;
+  float input_step;
+  bool backward, averaged;
 
-  RPUPY_BLOCK uint32_t tag(ProductPurpose purpose) const {
-    return counter_tag(stream + purpose, plane, static_cast<uint32_t>(round) << 4);
+  RPUPY_HD Block<uint32_t> block(ProductPurpose purpose, int pass, int64_t first, int64_t v) const {
+    const uint32_t draw = static_cast<uint32_t>(round) << 4 | static_cast<uint32_t>(pass);
+    // Four lines (first + 0, 16, 32, 48) take the block of the first: element 16 q + r of lines 64 q + 16 l + r.
+    const uint32_t element = static_cast<uint32_t>(first / kGroup * (kGroup / 4) + first % kGroup);
+    return draw_block<float>(element, ordinal + static_cast<uint64_t>(v), counter_tag(stream + purpose, plane, draw),
+                             keys);
   }
-  RPUPY_BLOCK Block<uint32_t> block(ProductPurpose purpose, uint32_t element, int64_t v) const {
-    return draw_block<float>(element, ordinal + static_cast<uint64_t>(v), tag(purpose), keys);
+  // Shows a stage of a line, if somebody looks at it.
+  RPUPY_HD void show(int stage, int pass, int64_t v, int64_t lines, int64_t line, float value) const {
+    if (stages[stage] != nullptr) stages[stage][(pass * batch + v) * lines + line] = value;
+  }
+  RPUPY_HD float driven(int64_t v, int pass, int64_t j) const {
+    return driven_input(io, input_step, plan.timed, pass, prepared[v * inputs + j]);
   }
 };
-
-// The draws that four lines share: those of four converters and four noises.
-struct LineDraws {
-  float shift[4];
-  Normals<float> noise;
-};
-
-// Four lines (first + 0, 16, 32, 48) take the block of the first: element 16 q + r of lines 64 q + 16 l + r.
-RPUPY_BLOCK uint32_t block_of_line(int64_t first) {
-  return static_cast<uint32_t>(first / kGroup * (kGroup / 4) + first % kGroup);
-}
-
-RPUPY_BLOCK LineDraws draw_lines(const ProductJob& job, int64_t first, int64_t v, bool rounds, ProductPurpose round,
-                                 bool noise, ProductPurpose purpose) {
-  LineDraws draws = {};
-  const uint32_t element = block_of_line(first);
-  if (rounds) {
-    const Block<uint32_t> words = job.block(round, element, v);
-    for (int l = 0; l < 4; ++l) draws.shift[l] = uniform<float>(words.w[l]) - 0.5f;
-  }
-  if (noise) draws.noise = normals<float>(job.block(purpose, element, v));
-  return draws;
-}
 
 // ---- inputs --------------------------------------------------------------------------------------
 
@@ -90,43 +80,128 @@ RPUPY_BLOCK void find_range(const float* x, int64_t n, const RangeRoom& room) {
   block_maximum(room.flawed);
 }
 
+// The sum of term(j) over the j below n, in chains; `shared` has a float for each thread, the result stands in shared[0].
+template <class Term>
+RPUPY_BLOCK void find_sum(int64_t n, const Term& term, float* shared) {
+  phase([&] {
+    if (threadIdx.x >= kSumChains) return;
+    float sum = 0.0f;
+    for (int64_t j = threadIdx.x; j < n; j += kSumChains) sum = term(j, sum);
+    shared[threadIdx.x] = sum;
+  });
+  phase([&] {
+    if (threadIdx.x == 0) sum_of_chains(shared);
+  });
+}
+
+// What noise management goes by, but for the running mean; the rooms hold a float for each thread.
+RPUPY_BLOCK void find_facts(const ProductJob& job, int64_t v, const RangeRoom& room) {
+  const float* x = job.input + v * job.inputs;
+  InputFacts& facts = job.states[v].facts;
+  find_range(x, job.inputs, room);
+  phase([&] {
+    if (threadIdx.x != 0) return;
+    facts = {room.abs_max[0], room.max[0], !(room.flawed[0] > 0.0f), 0.0f, 0.0f, 0.0f};
+  });
+  if (!sums_inputs(job.io, job.backward)) return;
+  const auto positive = [=](int64_t j, float sum) { return sum + maximum(x[j], 0.0f); };
+  const auto negative = [=](int64_t j, float sum) { return sum + maximum(-x[j], 0.0f); };
+  find_sum(job.inputs, positive, room.abs_max);
+  find_sum(job.inputs, negative, room.max);
+  phase([&] {
+    if (threadIdx.x != 0) return;
+    facts.positive = room.abs_max[0];
+    facts.negative = room.max[0];
+  });
+}
+
+struct InputTrace {
+  const ProductJob& job;
+  int64_t v, line;
+
+  RPUPY_HD void operator()(Stage stage, float value) const { job.show(stage, 0, v, job.inputs, line, value); }
+};
+
 // One vector after the input converter, four lines that share their draws at a time.
 RPUPY_BLOCK void prepare_lines(const ProductJob& job, int64_t v, float factor) {
-  const float step = converter_step(job.io.inp_res, job.io.inp_bound);
-  const bool rounds = job.io.inp_sto_round != 0.0f && step > 0.0f;
+  const bool rounds = job.io.inp_sto_round != 0.0f && job.input_step > 0.0f;
+  const bool noise = job.io.inp_noise > 0.0f;
   const float* x = job.input + v * job.inputs;
   float* prepared = job.prepared + v * job.inputs;
   for_block((job.inputs + kGroup - 1) / kGroup * (kGroup / 4), [&](int64_t n) {
     const int64_t first = n / (kGroup / 4) * kGroup + n % (kGroup / 4);
     if (first >= job.inputs) return;
-    const LineDraws draws = draw_lines(job, first, v, rounds, kInputRound, job.io.inp_noise > 0.0f, kInputNoise);
+    Block<uint32_t> words = {};
+    Normals<float> z = {};
+    if (rounds) words = job.block(kInputRound, 0, first, v);
+    if (noise) z = normals<float>(job.block(kInputNoise, 0, first, v));
     for (int l = 0; l < 4; ++l) {
       const int64_t j = first + l * (kGroup / 4);
-      if (j < job.inputs) prepared[j] = prepare_input(job.io, step, x[j], factor, draws.shift[l], draws.noise.z[l]);
+      if (j >= job.inputs) break;
+      const float shift = rounds ? uniform<float>(words.w[l]) - 0.5f : 0.0f;
+      prepared[j] = prepare_input(job.io, job.input_step, x[j], factor, shift, z.z[l], InputTrace{job, v, j});
     }
   });
 }
 
-// The Euclidean norm of a prepared input; `shared` has a float for each thread, the result stands in shared[0].
-RPUPY_BLOCK void find_norm(const float* prepared, int64_t n, float* shared, float* chains) {
+// Numbers of the input of one pass; the rooms hold a float for each thread.
+RPUPY_BLOCK void find_pass_facts(const ProductJob& job, int64_t v, int pass, const RangeRoom& room) {
+  const bool additive = has_weight_noise(job.io, kWeightNoiseAdditive);
+  const bool squares = additive || has_weight_noise(job.io, kWeightNoiseRead);
+  const bool sums = job.io.r_series > 0.0f || job.plan.lines.v_offset != nullptr;
+  if (job.stages[kStageDriven] != nullptr) {
+    phase([&] {
+      for_block(job.inputs, [&](int64_t j) { job.show(kStageDriven, pass, v, job.inputs, j, job.driven(v, pass, j)); });
+    });
+  }
+  if (squares) {
+    phase([&] {
+      float largest = 0.0f;
+      for_block(job.inputs, [&](int64_t j) { largest = maximum(largest, magnitude(job.driven(v, pass, j))); });
+      room.abs_max[threadIdx.x] = largest;
+    });
+    block_maximum(room.abs_max);
+  }
+  if (additive) {
+    const auto square = [&](int64_t j, float sum) {
+      const float value = job.driven(v, pass, j) * (1.0f / power_of_two_below(room.abs_max[0]));
+      return fma(value, value, sum);
+    };
+    find_sum(job.inputs, square, room.max);
+  }
+  if (sums) {
+    const auto add = [&](int64_t j, float sum) { return sum + job.driven(v, pass, j); };
+    find_sum(job.inputs, add, room.flawed);
+  }
   phase([&] {
-    float largest = 0.0f;
-    for_block(n, [&](int64_t j) { largest = maximum(largest, magnitude(prepared[j])); });
-    shared[threadIdx.x] = largest;
+    if (threadIdx.x != 0) return;
+    PassFacts& facts = job.pass_facts[v * job.plan.passes + pass];
+    facts.power = squares ? power_of_two_below(room.abs_max[0]) : 1.0f;
+    facts.norm = additive ? square_root(room.max[0]) * facts.power : 0.0f;
+    facts.sum = sums ? room.flawed[0] : 0.0f;
   });
-  block_maximum(shared);
+}
+
+// Before the first round, where noise management has a running mean: it needs all vectors in their order.
+RPUPY_KERNEL(kBlockThreads)
+facts_kernel(ProductJob job) {
+  RPUPY_SHARED(float, first_room, kBlockThreads);
+  RPUPY_SHARED(float, second_room, kBlockThreads);
+  RPUPY_SHARED(float, third_room, kBlockThreads);
+  const RangeRoom room = {first_room, second_room, third_room};
+  for (int64_t v = blockIdx.x; v < job.batch; v += gridDim.x) find_facts(job, v, room);
+}
+
+RPUPY_KERNEL(1)
+average_kernel(ProductJob job, float* average) {
   phase([&] {
-    if (threadIdx.x >= kNormChains) return;
-    const float factor = 1.0f / power_of_two_below(shared[0]);
-    float sum = 0.0f;
-    for (int64_t j = threadIdx.x; j < n; j += kNormChains) {
-      const float value = prepared[j] * factor;
-      sum = fma(value, value, sum);
+    float now = *average;
+    for (int64_t v = 0; v < job.batch; ++v) {
+      InputFacts& facts = job.states[v].facts;
+      if (facts.finite) now = next_average(job.io, now, facts.abs_max);
+      facts.average = now;
     }
-    chains[threadIdx.x] = sum;
-  });
-  phase([&] {
-    if (threadIdx.x == 0) shared[0] = norm_of_chains(chains, power_of_two_below(shared[0]));
+    *average = now;
   });
 }
 
@@ -137,62 +212,77 @@ prepare_kernel(ProductJob job) {
   RPUPY_SHARED(float, first_room, kBlockThreads);
   RPUPY_SHARED(float, second_room, kBlockThreads);
   RPUPY_SHARED(float, third_room, kBlockThreads);
-  RPUPY_SHARED(float, chains, kNormChains);
   const RangeRoom room = {first_room, second_room, third_room};
   const bool perfect = job.io.is_perfect != 0.0f;
   for (int64_t v = blockIdx.x; v < job.batch; v += gridDim.x) {
     VectorState& state = job.states[v];
     // Ends the work on this vector.
-    const auto settle = [&](bool active, float factor, float norm) {
+    const auto settle = [&](bool active, float factor) {
       phase([&] {
         if (threadIdx.x != 0) return;
         state.active = active;
         state.clipped[job.round & 1] = 0;
         state.factor = factor;
-        state.norm = norm;
       });
     };
     const auto settle_with = [&](float value) {
       phase([&] { for_block(job.outputs, [&](int64_t i) { job.output[v * job.outputs + i] = value; }); });
-      settle(false, 0.0f, 0.0f);
+      settle(false, 0.0f);
     };
     if (job.round > 0 && state.clipped[(job.round - 1) & 1] == 0) {
-      settle(false, 0.0f, 0.0f);
+      settle(false, 0.0f);
       continue;
     }
     if (job.round == 0) {
-      find_range(job.input + v * job.inputs, job.inputs, room);
-      phase([&] {
-        if (threadIdx.x != 0) return;
-        state.abs_max = room.abs_max[0];
-        state.max = room.max[0];
-      });
-      if (room.flawed[0] > 0.0f) {
+      if (!job.averaged) find_facts(job, v, room);
+      if (!state.facts.finite) {
         settle_with(__builtin_nanf(""));
         continue;
       }
     }
     if (perfect) {
-      settle(true, job.io.out_scale, 0.0f);
+      settle(true, job.io.out_scale);
       continue;
     }
-    const bool keep_zero = !job.backward && job.io.inp_noise > 0.0f;
-    const VectorScale scale = vector_scale(job.io, state.abs_max, state.max, job.reduction, keep_zero);
+    const VectorScale scale = vector_scale(job.io, state.facts, job.backward, job.round);
     if (scale.zero) {
       settle_with(0.0f);
       continue;
     }
     phase([&] { prepare_lines(job, v, scale.input); });
-    float norm = 0.0f;
-    if (has_weight_noise(job.io)) {
-      find_norm(job.prepared + v * job.inputs, job.inputs, room.max, chains);
-      norm = room.max[0];
-    }
-    settle(true, scale.output, norm);
+    for (int pass = 0; pass < job.plan.passes; ++pass) find_pass_facts(job, v, pass, room);
+    settle(true, scale.output);
   }
 }
 
 // ---- chains and outputs --------------------------------------------------------------------------
+
+// The lines first, first + 16, + 32 and + 48 of a vector that finish_lines finishes together.
+template <bool kFull>
+struct OutputLines {
+  const ProductJob& job;
+  const float* sums;  // of these lines, if there is one product
+  int64_t v, first;
+
+  RPUPY_HD int64_t line(int l) const { return first + l * (kGroup / 4); }
+  RPUPY_HD bool has(int l) const { return line(l) < job.outputs; }
+  RPUPY_HD const PassFacts& facts(int pass) const { return job.pass_facts[v * job.plan.passes + pass]; }
+  RPUPY_HD float product(int pass, int feed, int l) const {
+    if (!kFull) return sums[l];
+    const int64_t place = pass * job.feeds + job.places[feed];
+    return job.products[(place * job.batch + v) * job.outputs + line(l)];
+  }
+  RPUPY_HD float of(const float* plane, int l) const { return plane[line(l)]; }
+  RPUPY_HD Block<uint32_t> block(ProductPurpose purpose, int pass) const { return job.block(purpose, pass, first, v); }
+  RPUPY_HD void see(Stage stage, int pass, int l, float value) const {
+    if (kFull) job.show(stage, pass, v, job.outputs, line(l), value);
+  }
+  RPUPY_HD void clip(bool clipped, int) const {
+    // Whoever comes by writes the same.
+    if (clipped) job.states[v].clipped[job.round & 1] = 1;
+  }
+  RPUPY_HD void put(int l, float value) const { job.output[v * job.outputs + line(l)] = value * job.states[v].factor; }
+};
 
 template <bool kBackward>
 struct ProductChains : ProductJob {
@@ -211,112 +301,199 @@ struct ProductChains : ProductJob {
   RPUPY_BLOCK float left(int64_t v, int64_t k) const {
     return (io.is_perfect != 0.0f ? input : prepared)[v * inputs + k];
   }
-  RPUPY_BLOCK float right(int64_t k, int64_t i) const {
-    return kBackward ? weights[k * outputs + i] : weights[i * inputs + k];
-  }
+  RPUPY_BLOCK int64_t crosspoint(int64_t k, int64_t i) const { return kBackward ? k * outputs + i : i * inputs + k; }
+  RPUPY_BLOCK float right(int64_t k, int64_t i) const { return weights[crosspoint(k, i)]; }
   RPUPY_BLOCK float start(int64_t, int64_t, Kept&) const { return 0.0f; }
   RPUPY_BLOCK float term(float a, float b, float sum, const Kept&) const { return fma(a, b, sum); }
 
-  template <class Mine>
-  RPUPY_BLOCK void finish(const Mine& mine, int64_t row, int64_t column, int64_t rows, int64_t columns) const {
+  // Calls each(v, sums, first) for the sets of four outputs that this thread has.
+  template <class Mine, class Each>
+  RPUPY_BLOCK void for_sets(const Mine& mine, int64_t row, int64_t column, int64_t rows, int64_t columns,
+                            const Each& each) const {
+    static_assert(ManyRows::kColumns == kGroup && FewRows::kColumns == kGroup, "a tile is a group of outputs");
     RPUPY_UNROLL
     for (int r = 0; r < Mine::kRowsEach; ++r) {
       if (mine.row(r) >= rows || mine.column(0) >= columns) continue;
       const int64_t v = row + mine.row(r);
-      if (states[v].active == 0) continue;
-      finish_lines(mine.sum[r], v, column + mine.column(0));
+      if (states[v].active != 0) each(v, mine.sum[r], column + mine.column(0));
     }
   }
 
-  // The outputs first, first + 16, + 32 and + 48 of a vector: noise and output converter.
-  RPUPY_BLOCK void finish_lines(const float* sums, int64_t v, int64_t first) const {
-    static_assert(ManyRows::kColumns == kGroup && FewRows::kColumns == kGroup, "a tile is a group of outputs");
-    VectorState& state = states[v];
-    float* out = output + v * outputs;
-    if (io.is_perfect != 0.0f) {
-      for_lines(first, [&](int64_t i, int l) { out[i] = sums[l] * io.out_scale; });
-      return;
-    }
-    const float step = converter_step(io.out_res, io.out_bound);
-    const bool rounds = io.out_sto_round != 0.0f && step > 0.0f;
-    const LineDraws draws = draw_lines(*this, first, v, rounds, kOutputRound, io.out_noise > 0.0f, kOutputNoise);
-    Normals<float> weight_noise = {};
-    if (state.norm > 0.0f) weight_noise = normals<float>(block(kWeightNoise, block_of_line(first), v));
-    bool left_range = false;
-    for_lines(first, [&](int64_t i, int l) {
-      float value = sums[l];
-      if (state.norm > 0.0f) value = fma(io.w_noise * state.norm, weight_noise.z[l], value);
-      bool clipped = false;
-      out[i] = finish_output(io, step, value, draws.shift[l], draws.noise.z[l], clipped) * state.factor;
-      left_range = left_range || clipped;
+  template <class Mine>
+  RPUPY_BLOCK void finish(const Mine& mine, int64_t row, int64_t column, int64_t rows, int64_t columns) const {
+    for_sets(mine, row, column, rows, columns, [&](int64_t v, const float* sums, int64_t first) {
+      OutputLines<false> lines = {*this, sums, v, first};
+      if (io.is_perfect == 0.0f) {
+        finish_lines<float, false>(plan, lines);
+        return;
+      }
+      for (int l = 0; l < 4; ++l) {
+        if (!lines.has(l)) continue;
+        show(kStageProduct, 0, v, outputs, lines.line(l), sums[l]);
+        output[v * outputs + lines.line(l)] = sums[l] * io.out_scale;
+      }
     });
-    // Whoever comes by writes the same.
-    if (left_range) state.clipped[round & 1] = 1;
-  }
-
-  template <class Each>
-  RPUPY_BLOCK void for_lines(int64_t first, const Each& each) const {
-    RPUPY_UNROLL
-    for (int l = 0; l < 4; ++l) {
-      if (first + l * (kGroup / 4) < outputs) each(first + l * (kGroup / 4), l);
-    }
   }
 };
 
-template <class Shape, bool kBackward>
+// One of several products, which wait to be finished.
+template <bool kBackward>
+struct FeedChains : ProductChains<kBackward> {
+  int pass, feed;
+
+  FeedChains(const ProductJob& job, int p, int f) : ProductChains<kBackward>(job), pass(p), feed(f) {}
+
+  RPUPY_BLOCK float left(int64_t v, int64_t k) const {
+    const float power = this->pass_facts[v * this->plan.passes + pass].power;
+    // Vectors that have nothing to do are read, too.
+    return this->states[v].active == 0 ? 0.0f
+                                       : feed_of(feed, this->driven(v, pass, k), static_cast<float>(k),
+                                                 static_cast<float>(this->inputs), power);
+  }
+  RPUPY_BLOCK float right(int64_t k, int64_t i) const {
+    const int64_t at = this->crosspoint(k, i);
+    float w = this->weights[at];
+    if (pass > 0 && this->plan.lines.w_asymmetry != nullptr) w = w * this->plan.lines.w_asymmetry[at];
+    return feeds_magnitudes(feed) ? magnitude(w) : w;
+  }
+
+  template <class Mine>
+  RPUPY_BLOCK void finish(const Mine& mine, int64_t row, int64_t column, int64_t rows, int64_t columns) const {
+    const int64_t place = pass * this->feeds + this->places[feed];
+    this->for_sets(mine, row, column, rows, columns, [&](int64_t v, const float* sums, int64_t first) {
+      for (int l = 0; l < 4; ++l) {
+        const int64_t i = first + l * (kGroup / 4);
+        if (i < this->outputs) this->products[(place * this->batch + v) * this->outputs + i] = sums[l];
+      }
+    });
+  }
+};
+
+template <class Shape, class Job>
 RPUPY_KERNEL(Shape::kThreads)
-chains_kernel(ProductChains<kBackward> job) {
+chains_kernel(Job job) {
   run_chains<Shape>(job, job.batch, job.outputs, job.inputs);
+}
+
+// After several products: everything that happens to outputs.
+RPUPY_KERNEL(kBlockThreads)
+finish_kernel(ProductJob job) {
+  const int64_t sets = (job.outputs + kGroup - 1) / kGroup * (kGroup / 4);
+  for_grid(job.batch * sets, [&](int64_t n) {
+    const int64_t v = n / sets, set = n % sets;
+    const int64_t first = set / (kGroup / 4) * kGroup + set % (kGroup / 4);
+    if (job.states[v].active == 0 || first >= job.outputs) return;
+    OutputLines<true> lines = {job, nullptr, v, first};
+    finish_lines<float, true>(job.plan, lines);
+  });
 }
 
 // ---- launches ------------------------------------------------------------------------------------
 
-static int64_t state_bytes(int64_t batch) { return (batch * static_cast<int64_t>(sizeof(VectorState)) + 63) / 64 * 64; }
+static int64_t padded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-size_t product_scratch(const ProductArgs& args) {
-  const IOParams& io = *reinterpret_cast<const IOParams*>(args.io);
-  const int64_t inputs = args.backward ? args.tile.out_size : args.tile.in_size;
-  const int64_t prepared = io.is_perfect != 0.0f ? 0 : args.batch * inputs * static_cast<int64_t>(sizeof(float));
-  return static_cast<size_t>(state_bytes(args.batch) + prepared);
+// Rooms of the scratch memory.
+struct ProductRooms {
+  int64_t states, pass_facts, prepared, products;
+
+  explicit ProductRooms(const ProductJob& job, bool full) {
+    constexpr int64_t kFloat = sizeof(float);
+    const bool perfect = job.io.is_perfect != 0.0f;
+    states = padded(job.batch * static_cast<int64_t>(sizeof(VectorState)));
+    pass_facts = perfect ? 0 : padded(job.batch * job.plan.passes * static_cast<int64_t>(sizeof(PassFacts)));
+    prepared = perfect ? 0 : padded(job.batch * job.inputs * kFloat);
+    products = full ? padded(job.plan.passes * job.feeds * job.batch * job.outputs * kFloat) : 0;
+  }
+  int64_t bytes() const { return states + pass_facts + prepared + products; }
+};
+
+static ProductJob product_job(const ProductArgs& args, bool& full) {
+  ProductJob job = {};
+  job.io = *reinterpret_cast<const IOParams*>(args.io);
+  job.plan = output_plan(args);
+  job.keys = round_keys(args.tile.key[0], args.tile.key[1]);
+  job.weights = args.weights;
+  job.input = args.input;
+  job.output = args.output;
+  job.backward = args.backward != 0;
+  job.batch = args.batch;
+  job.inputs = job.backward ? args.tile.out_size : args.tile.in_size;
+  job.outputs = job.backward ? args.tile.in_size : args.tile.out_size;
+  job.ordinal = args.ordinal;
+  job.stream = args.stream;
+  job.plane = args.tile.plane;
+  job.input_step = converter_step(job.io.inp_res, job.io.inp_bound);
+  job.averaged = averages_inputs(job.io);
+  for (int feed = 0; feed < kFeeds; ++feed) job.places[feed] = needs_feed(job.io, feed) ? job.feeds++ : -1;
+  full = job.plan.full();
+  for (int stage = 0; stage < kStages; ++stage) {
+    job.stages[stage] = args.stages[stage];
+    full = full || args.stages[stage] != nullptr;
+  }
+  full = full && job.io.is_perfect == 0.0f;
+  return job;
 }
 
-template <class Shape, bool kBackward>
-static Status run_product(const Place& place, const ProductJob& job) {
+size_t product_scratch(const ProductArgs& args) {
+  const DefaultFloatingPoint environment;
+  bool full = false;
+  const ProductJob job = product_job(args, full);
+  return static_cast<size_t>(ProductRooms(job, full).bytes());
+}
+
+template <class Shape, class Job>
+static Status run_product(const Place& place, const Job& job) {
   const unsigned blocks = chain_blocks<Shape>(job.batch, job.outputs);
-  const ProductChains<kBackward> chains(job);
-  return RPUPY_LAUNCH((chains_kernel<Shape, kBackward>), blocks, Shape::kThreads, place, chains);
+  return RPUPY_LAUNCH((chains_kernel<Shape, Job>), blocks, Shape::kThreads, place, job);
+}
+
+template <class Job>
+static Status run_product(const Place& place, const Job& job) {
+  return job.batch <= kFewRows ? run_product<FewRows>(place, job) : run_product<ManyRows>(place, job);
+}
+
+// All products that the outputs ask for, then the outputs.
+static Status run_feeds(const Place& place, const ProductJob& job) {
+  for (int pass = 0; pass < job.plan.passes; ++pass) {
+    for (int feed = 0; feed < kFeeds; ++feed) {
+      if (job.places[feed] < 0) continue;
+      if (job.backward) {
+        RPUPY_TRY(run_product(place, FeedChains<true>(job, pass, feed)));
+      } else {
+        RPUPY_TRY(run_product(place, FeedChains<false>(job, pass, feed)));
+      }
+    }
+  }
+  const int64_t sets = (job.outputs + kGroup - 1) / kGroup * (kGroup / 4);
+  return RPUPY_LAUNCH(finish_kernel, blocks_of_threads(job.batch * sets), kBlockThreads, place, job);
 }
 
 Status product(const Place& place, const ProductArgs& args, void* scratch) {
   const OnDevice current(place.device);
   RPUPY_TRY(current.status());
   const DefaultFloatingPoint environment;  // numbers are computed here, too
-  const bool backward = args.backward != 0;
-  ProductJob job = {};
-  job.io = *reinterpret_cast<const IOParams*>(args.io);
-  job.keys = round_keys(args.tile.key[0], args.tile.key[1]);
-  job.weights = args.weights;
-  job.input = args.input;
-  job.output = args.output;
-  job.states = static_cast<VectorState*>(scratch);
-  job.prepared = reinterpret_cast<float*>(static_cast<char*>(scratch) + state_bytes(args.batch));
-  job.batch = args.batch;
-  job.inputs = backward ? args.tile.out_size : args.tile.in_size;
-  job.outputs = backward ? args.tile.in_size : args.tile.out_size;
-  job.ordinal = args.ordinal;
-  job.stream = args.stream;
-  job.plane = args.tile.plane;
-  job.backward = backward;
-  job.reduction = 1.0f;
-  const int rounds = job.io.is_perfect != 0.0f ? 1 : most_rounds(job.io, backward);
-  const bool few = args.batch <= kFewRows;
-  for (int32_t round = 0; round < rounds; ++round, job.reduction *= 2.0f) {
+  bool full = false;
+  ProductJob job = product_job(args, full);
+  const ProductRooms rooms(job, full);
+  char* room = static_cast<char*>(scratch);
+  job.states = reinterpret_cast<VectorState*>(room);
+  job.pass_facts = reinterpret_cast<PassFacts*>(room += rooms.states);
+  job.prepared = reinterpret_cast<float*>(room += rooms.pass_facts);
+  job.products = reinterpret_cast<float*>(room += rooms.prepared);
+  if (job.averaged) {
+    RPUPY_TRY(RPUPY_LAUNCH(facts_kernel, blocks_for(args.batch), kBlockThreads, place, job));
+    RPUPY_TRY(RPUPY_LAUNCH(average_kernel, 1, 1, place, job, args.average));
+  }
+  const int rounds = job.io.is_perfect != 0.0f ? 1 : most_rounds(job.io, job.backward);
+  for (int32_t round = 0; round < rounds; ++round) {
     job.round = round;
     RPUPY_TRY(RPUPY_LAUNCH(prepare_kernel, blocks_for(args.batch), kBlockThreads, place, job));
-    if (backward) {
-      RPUPY_TRY(few ? run_product<FewRows, true>(place, job) : run_product<ManyRows, true>(place, job));
+    if (full) {
+      RPUPY_TRY(run_feeds(place, job));
+    } else if (job.backward) {
+      RPUPY_TRY(run_product(place, ProductChains<true>(job)));
     } else {
-      RPUPY_TRY(few ? run_product<FewRows, false>(place, job) : run_product<ManyRows, false>(place, job));
+      RPUPY_TRY(run_product(place, ProductChains<false>(job)));
     }
   }
   return {};

@@ -546,6 +546,8 @@ def rewritten(rnd: Rnd, data: bytes) -> bytes:
                 rnd.choice([-2, 0.3, 3, 7, 1e-3, 1e3]),
             ]
         )
+        if owner[last] is deep:
+            break  # too deep to look for a further value
         if rnd.randrange(8) == 0:
             del owner[last]
     try:

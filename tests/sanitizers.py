@@ -217,6 +217,8 @@ def run(kind: str, llvm: Path | None, arguments: list[str]) -> int:
         build(kind, folder / "tree")
         tests = [f"tests/{path}" for path in SANITIZERS[kind].tests]
         tests += ["--deselect", f"tests/{COUNTS_THREADS}"]
+        # nvcc cannot be started with the runtime of a sanitizer.
+        tests += ["--ignore", "tests/test_cuda/test_ptx.py"]
         if any(not word.startswith("-") for word in arguments):
             tests = []
         # What pytest catches of a report would be lost with a process that is ended.

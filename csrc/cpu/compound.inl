@@ -23,8 +23,8 @@ struct Cutter {
 };
 
 constexpr int kMostNodes = 256;
-constexpr int64_t kRowsTogether = 16;                 // rows that a mixed precision compound writes together
-constexpr int64_t kSliceBytes = int64_t{16} << 20;    // of slices that were read, at most
+constexpr int64_t kRowsTogether = 16;               // rows that a mixed precision compound writes together
+constexpr int64_t kSliceBytes = int64_t{16} << 20;  // of slices that were read, at most
 
 class CpuArray {
  public:
@@ -199,8 +199,8 @@ class CpuArray {
     if (columns) pack_weights(args);
     product(args, kernel_);
   }
-  void convert_slice(const Node& owner, const Node& node, const float* weights, int64_t length, int64_t, int64_t ordinal,
-                     float* values) {
+  void convert_slice(const Node& owner, const Node& node, const float* weights, int64_t length, int64_t,
+                     int64_t ordinal, float* values) {
     const bool columns = reinterpret_cast<const TransferParams*>(owner.params)->transfer_columns != 0.0f;
     __builtin_memcpy(padded_, weights, static_cast<size_t>(length) * sizeof(float));
     convert(owner, node, columns, padded_, length, static_cast<uint64_t>(ordinal), values);
@@ -279,8 +279,8 @@ class CpuArray {
   }
 
   // The other side's choppers each draw a word, the element being their line.
-  void move_choppers(const Node& node, int64_t slice, const ChopperMove& move, uint64_t event,
-                     uint8_t* in_chopper, uint8_t* out_chopper, uint8_t* switched) {
+  void move_choppers(const Node& node, int64_t slice, const ChopperMove& move, uint64_t event, uint8_t* in_chopper,
+                     uint8_t* out_chopper, uint8_t* switched) {
     if (move.in_flips) {
       in_chopper[slice] ^= 1;
       if (switched != nullptr) switched[slice] = kJustSwitched | kEverSwitched;
@@ -408,8 +408,8 @@ class CpuArray {
     const Bounds<float> bounds = {plane.cell[1][at], plane.cell[0][at]};
     const float bias = node.reset_bias[at * node.reset_stride];
     const uint32_t crosspoint = static_cast<uint32_t>(at);
-    plane.weights[at] =
-        reset_with<float>(plane.weights[at], bias, node.reset_std, 1.0f, true, crosspoint, ordinal, node.number, bounds, keys_);
+    plane.weights[at] = reset_with<float>(plane.weights[at], bias, node.reset_std, 1.0f, true, crosspoint, ordinal,
+                                          node.number, bounds, keys_);
     if (plane.apparent != nullptr) {
       plane.apparent[at] = apparent<float>(plane.weights[at], plane.write_noise, crosspoint, redraw, kStreamApparentAll,
                                            node.number, keys_);

@@ -17,7 +17,8 @@ constexpr int64_t kWide = kWideVectors * kLanes;
 
 RPUPY_HD int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-template <int R, int V>
+// With kMagnitudes, B counts with the magnitudes of its elements.
+template <int R, int V, bool kMagnitudes>
 static void micro_kernel(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth, float* c, int64_t ldc,
                          bool resume) {
   f32v acc[R][V];
@@ -29,7 +30,10 @@ static void micro_kernel(const float* a, int64_t lda, const float* b, int64_t ld
   for (int64_t k = 0; k < depth; ++k) {
     f32v row[V];
 #pragma GCC unroll 16
-    for (int v = 0; v < V; ++v) row[v] = load(b + k * ldb + v * kLanes);
+    for (int v = 0; v < V; ++v) {
+      row[v] = load(b + k * ldb + v * kLanes);
+      if (kMagnitudes) row[v] = magnitude(row[v]);
+    }
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
       const f32v factor = f32v{} + a[r * lda + k];
@@ -46,24 +50,27 @@ static void micro_kernel(const float* a, int64_t lda, const float* b, int64_t ld
 
 using MicroKernel = void (*)(const float*, int64_t, const float*, int64_t, int64_t, float*, int64_t, bool);
 
-template <int R>
+template <int R, bool kMagnitudes>
 struct MicroKernels {
-  static MicroKernel of(int rows) { return rows == R ? micro_kernel<R, kVectors> : MicroKernels<R - 1>::of(rows); }
+  static MicroKernel of(int rows) {
+    return rows == R ? micro_kernel<R, kVectors, kMagnitudes> : MicroKernels<R - 1, kMagnitudes>::of(rows);
+  }
 };
-template <>
-struct MicroKernels<1> {
-  static MicroKernel of(int) { return micro_kernel<1, kVectors>; }
+template <bool kMagnitudes>
+struct MicroKernels<1, kMagnitudes> {
+  static MicroKernel of(int) { return micro_kernel<1, kVectors, kMagnitudes>; }
 };
 
 // One panel of columns for any number of rows. `c` has room for a whole panel.
+template <bool kMagnitudes = false>
 static void multiply_panel(int64_t rows, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth,
                            float* c, int64_t ldc, bool resume) {
   const int64_t blocks = (rows + kMaxRows - 1) / kMaxRows;
   for (int64_t block = 0; block < blocks; ++block) {
     const int64_t from = rows * block / blocks;
     const int64_t to = rows * (block + 1) / blocks;
-    MicroKernels<kMaxRows>::of(static_cast<int>(to - from))(a + from * lda, lda, b, ldb, depth, c + from * ldc, ldc,
-                                                            resume);
+    MicroKernels<kMaxRows, kMagnitudes>::of(static_cast<int>(to - from))(a + from * lda, lda, b, ldb, depth,
+                                                                         c + from * ldc, ldc, resume);
   }
 }
 
@@ -80,22 +87,23 @@ static void copy_panel(const float* b, int64_t ldb, int64_t columns, int64_t dep
 }
 
 // C = A B for B in C order. `c` has room for whole panels; `panel` for kDepth * kPanel numbers.
+template <bool kMagnitudes = false>
 static void multiply_rows(int64_t rows, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t depth,
                           int64_t first_column, int64_t last_column, float* c, int64_t ldc, float* panel) {
   for (int64_t k = 0; k < depth; k += kDepth) {
     const int64_t part = depth - k < kDepth ? depth - k : kDepth;
     int64_t column = first_column;
     for (; rows == 1 && column + kWide <= last_column; column += kWide) {
-      micro_kernel<1, kWideVectors>(a + k, lda, b + k * ldb + column, ldb, part, c + column, ldc, k > 0);
+      micro_kernel<1, kWideVectors, kMagnitudes>(a + k, lda, b + k * ldb + column, ldb, part, c + column, ldc, k > 0);
     }
     for (; column < last_column; column += kPanel) {
       const int64_t columns = last_column - column;
       const float* from = b + k * ldb + column;
       if (columns >= kPanel && rows <= kMaxRows) {
-        multiply_panel(rows, a + k, lda, from, ldb, part, c + column, ldc, k > 0);
+        multiply_panel<kMagnitudes>(rows, a + k, lda, from, ldb, part, c + column, ldc, k > 0);
       } else {
         copy_panel(from, ldb, columns, part, panel);
-        multiply_panel(rows, a + k, lda, panel, kPanel, part, c + column, ldc, k > 0);
+        multiply_panel<kMagnitudes>(rows, a + k, lda, panel, kPanel, part, c + column, ldc, k > 0);
       }
     }
   }
@@ -163,17 +171,21 @@ static void pack_panel(const float* weights, int64_t in_size, int64_t outputs, f
   }
 }
 
-static void pack_weights(const ProductArgs& args) {
-  const TileView& tile = args.tile;
+static void pack_weights(const TileView& tile, const float* weights, float* packed) {
   const int threads = worthwhile_threads(tile.threads, tile.out_size * tile.in_size / 4);
   run_team(threads, [&](const Member& member) {
     int64_t from, to;
     member.share(tile.out_size, kPanel, from, to);
     for (int64_t i = from; i < to; i += kPanel) {
-      pack_panel(args.weights + i * tile.in_size, tile.in_size, tile.out_size - i,
-                 panel_of(args.packed, i / kPanel, tile.in_size));
+      pack_panel(weights + i * tile.in_size, tile.in_size, tile.out_size - i,
+                 panel_of(packed, i / kPanel, tile.in_size));
     }
   });
+}
+
+static void pack_weights(const ProductArgs& args) {
+  pack_weights(args.tile, args.weights, args.packed);
+  if (args.negative_packed != nullptr) pack_weights(args.tile, args.negative_weights, args.negative_packed);
 }
 
 }  // namespace RPUPY_ISA_NAME

@@ -40,145 +40,181 @@ static bool all_finite(const float* x, int64_t n) {
   return true;
 }
 
-// Calls each(line, l) for the sets of lanes of a vector, l telling which value of the block `begin(first)` they take.
-template <class Begin, class Each>
-RPUPY_HD void for_line_groups(int64_t from, int64_t to, const Begin& begin, const Each& each) {
+// Adds add(v, sum) over the vectors of n entries, in chains; entries behind the end count as zero.
+template <class Add>
+static float sum_over(const float* x, int64_t n, const Add& add) {
+  f32v sums[kSumChains / kLanes] = {};
+  for (int64_t j = 0; j < n; j += kSumChains) {
+    for (int part = 0; part < kSumChains / kLanes; ++part) {
+      const int64_t left = n - j - part * kLanes;
+      if (left <= 0) break;
+      const float* at = x + j + part * kLanes;
+      sums[part] = add(left >= kLanes ? load(at) : load_part(at, static_cast<int>(left)), sums[part]);
+    }
+  }
+  float chains[kSumChains];
+  for (int part = 0; part < kSumChains / kLanes; ++part) store(chains + part * kLanes, sums[part]);
+  return sum_of_chains(chains);
+}
+
+// Calls each(line) for the first of every four sets of lanes that share blocks of random words.
+template <class Each>
+RPUPY_HD void for_line_sets(int64_t from, int64_t to, const Each& each) {
   for (int64_t group = from; group < to; group += kGroup) {
     for (int64_t r = 0; r < 16; r += kLanes) {
       if (group + r >= to) break;
-      begin(static_cast<uint32_t>(group / 4 + r));
-      for (int l = 0; l < 4; ++l) {
-        if (group + 16 * l + r < to) each(group + 16 * l + r, l);
-      }
+      each(group + r);
     }
   }
 }
 
-// One pass of a product, with everything that does not change from vector to vector.
+static void store_part_or_all(float* p, f32v v, int64_t left) {
+  if (left >= kLanes) {
+    store(p, v);
+  } else {
+    store_part(p, v, static_cast<int>(left));
+  }
+}
+
+// One call, with everything that does not change from vector to vector.
 struct Pass {
   const ProductArgs& args;
   IOParams io;
+  OutputPlan plan;
   RoundKeys keys;
   int64_t inputs, outputs;
   int64_t input_stride, output_stride;
-  float input_step, output_step;
+  float input_step;
   int rounds;
+  int passes;
+  int places[kFeeds];  // of the products of a pass, -1 for those that nothing asks for
+  int feeds;
+  bool traced;
+  bool full;  // whether the text for every option is needed
 
   explicit Pass(const ProductArgs& a)
       : args(a),
         io(*reinterpret_cast<const IOParams*>(a.io)),
+        plan(output_plan(a)),
         keys(round_keys(a.tile.key[0], a.tile.key[1])),
         inputs(a.backward ? a.tile.out_size : a.tile.in_size),
         outputs(a.backward ? a.tile.in_size : a.tile.out_size),
         input_stride(round_up(inputs, kGroup)),
         output_stride(round_up(outputs, kGroup)),
         input_step(converter_step(io.inp_res, io.inp_bound)),
-        output_step(converter_step(io.out_res, io.out_bound)),
-        rounds(most_rounds(io, a.backward != 0)) {}
-
-  uint32_t tag(ProductPurpose purpose, int round) const {
-    return counter_tag(args.stream + purpose, args.tile.plane, static_cast<uint32_t>(round) << 4);
+        rounds(most_rounds(io, a.backward != 0)),
+        passes(plan.passes),
+        feeds(0),
+        traced(false) {
+    for (int feed = 0; feed < kFeeds; ++feed) places[feed] = needs_feed(io, feed) ? feeds++ : -1;
+    for (const float* stage : a.stages) traced = traced || stage != nullptr;
+    full = plan.full() || traced;
   }
+
+  // How many products of a chunk wait to be finished at the same time.
+  int products() const { return full && io.is_perfect == 0.0f ? passes * feeds : 1; }
+
+  Block<u32v> block(ProductPurpose purpose, int round, int pass, int64_t first_line, uint64_t ordinal) const {
+    const uint32_t tag = counter_tag(args.stream + purpose, args.tile.plane,
+                                     static_cast<uint32_t>(round) << 4 | static_cast<uint32_t>(pass));
+    const uint32_t first = static_cast<uint32_t>(first_line / kGroup * (kGroup / 4) + first_line % kGroup);
+    return draw_block<f32v>(lane_numbers() + first, ordinal, tag, keys);
+  }
+  uint64_t ordinal(int64_t v) const { return args.ordinal + static_cast<uint64_t>(v); }
   const float* input(int64_t v) const { return args.input + v * inputs; }
   float* output(int64_t v) const { return args.output + v * outputs; }
 
-  VectorScale scale(const InputRange& range, float reduction) const {
-    return vector_scale(io, range.abs_max, range.max, reduction, !args.backward && io.inp_noise > 0.0f);
+  // Shows a stage of some lines of a vector, if somebody looks at it.
+  void show(int stage, int pass, int64_t v, int64_t lines, int64_t line, f32v value, int64_t left) const {
+    if (args.stages[stage] == nullptr) return;
+    store_part_or_all(args.stages[stage] + (pass * args.batch + v) * lines + line, value, left);
   }
 
+  InputFacts facts(int64_t v, float average) const {
+    const InputRange range = input_range(input(v), inputs);
+    InputFacts facts = {range.abs_max, range.max, range.finite, 0.0f, 0.0f, average};
+    if (range.finite && sums_inputs(io, args.backward != 0)) {
+      facts.positive = sum_over(input(v), inputs, [](f32v x, f32v sum) { return sum + maximum(x, f32v{}); });
+      facts.negative = sum_over(input(v), inputs, [](f32v x, f32v sum) { return sum + maximum(-x, f32v{}); });
+    }
+    return facts;
+  }
+
+  template <bool kTraced>
   void prepare(int64_t v, float factor, int round, float* prepared) const {
     const float* x = input(v);
-    const uint64_t ordinal = args.ordinal + static_cast<uint64_t>(v);
-    const bool rounds = io.inp_sto_round != 0.0f && input_step > 0.0f;
+    const bool rounds_input = io.inp_sto_round != 0.0f && input_step > 0.0f;
     const bool noise = io.inp_noise > 0.0f;
-    Block<u32v> round_words = {};
-    Normals<f32v> z = {};
-    for_line_groups(
-        0, inputs,
-        [&](uint32_t first) {
-          const u32v element = lane_numbers() + first;
-          if (rounds) round_words = draw_block<f32v>(element, ordinal, tag(kInputRound, round), keys);
-          if (noise) z = normals<f32v>(draw_block<f32v>(element, ordinal, tag(kInputNoise, round), keys));
-        },
-        [&](int64_t j, int l) {
-          const int64_t left = inputs - j;
-          const f32v value = left >= kLanes ? load(x + j) : load_part(x + j, static_cast<int>(left));
-          const f32v shift = rounds ? f32v(uniform<f32v>(round_words.w[l]) - 0.5f) : f32v{};
-          const f32v done = prepare_input(io, input_step, value, factor, shift, z.z[l]);
-          store_part_or_all(prepared + j, done, left);
-        });
-  }
-
-  // Adds the noise and converts; writes the outputs [from, to) and tells whether one left the converter's range.
-  bool finish(int64_t v, float factor, float input_norm, int round, const float* y, int64_t from, int64_t to) const {
-    float* out = output(v);
-    const uint64_t ordinal = args.ordinal + static_cast<uint64_t>(v);
-    const bool rounds = io.out_sto_round != 0.0f && output_step > 0.0f;
-    const bool noise = io.out_noise > 0.0f;
-    const bool weight_noise = input_norm > 0.0f;
-    Block<u32v> round_words = {};
-    Normals<f32v> z = {}, zw = {};
-    bool left_range = false;
-    for_line_groups(
-        from, to,
-        [&](uint32_t first) {
-          const u32v element = lane_numbers() + first;
-          if (rounds) round_words = draw_block<f32v>(element, ordinal, tag(kOutputRound, round), keys);
-          if (noise) z = normals<f32v>(draw_block<f32v>(element, ordinal, tag(kOutputNoise, round), keys));
-          if (weight_noise) zw = normals<f32v>(draw_block<f32v>(element, ordinal, tag(kWeightNoise, round), keys));
-        },
-        [&](int64_t i, int l) {
-          const int64_t left = to - i;
-          f32v value = load(y + i);
-          if (weight_noise) value = fma(f32v{} + io.w_noise * input_norm, zw.z[l], value);
-          const f32v shift = rounds ? f32v(uniform<f32v>(round_words.w[l]) - 0.5f) : f32v{};
-          Mask clipped = less(f32v{}, f32v{});
-          value = finish_output(io, output_step, value, shift, z.z[l], clipped) * factor;
-          if (left < kLanes) clipped = both(clipped, first_lanes(static_cast<int>(left)));
-          left_range |= any(clipped);
-          store_part_or_all(out + i, value, left);
-        });
-    return left_range;
-  }
-
-  static void store_part_or_all(float* p, f32v v, int64_t left) {
-    if (left >= kLanes) {
-      store(p, v);
-    } else {
-      store_part(p, v, static_cast<int>(left));
-    }
-  }
-
-  // Euclidean norm of a prepared input, as kNormChains chains. A power of two, which changes no bit, keeps
-  // the squares of very large and very small inputs within range.
-  float norm(const float* prepared) const {
-    f32v largest = {};
-    for (int64_t j = 0; j < input_stride; j += kLanes) largest = maximum(largest, magnitude(load(prepared + j)));
-    const float power = power_of_two_below(largest_lane(largest));
-    const float factor = 1.0f / power;
-    f32v sums[kNormChains / kLanes] = {};
-    for (int64_t j = 0; j < input_stride; j += kNormChains) {
-      for (int part = 0; part < kNormChains / kLanes; ++part) {
-        const f32v v = load(prepared + j + part * kLanes) * factor;
-        sums[part] = fma(v, v, sums[part]);
+    for_line_sets(0, inputs, [&](int64_t first) {
+      Block<u32v> words = {};
+      Normals<f32v> z = {};
+      if (rounds_input) words = block(kInputRound, round, 0, first, ordinal(v));
+      if (noise) z = normals<f32v>(block(kInputNoise, round, 0, first, ordinal(v)));
+      for (int l = 0; l < 4; ++l) {
+        const int64_t j = first + 16 * l;
+        const int64_t left = inputs - j;
+        if (left <= 0) break;
+        const f32v value = left >= kLanes ? load(x + j) : load_part(x + j, static_cast<int>(left));
+        const f32v shift = rounds_input ? f32v(uniform<f32v>(words.w[l]) - 0.5f) : f32v{};
+        f32v done;
+        if (kTraced) {
+          const auto see = [&](Stage stage, f32v now) { show(stage, 0, v, inputs, j, now, left); };
+          done = prepare_input(io, input_step, value, factor, shift, z.z[l], see);
+        } else {
+          done = prepare_input(io, input_step, value, factor, shift, z.z[l], NotTraced());
+        }
+        store_part_or_all(prepared + j, done, left);
       }
-    }
-    float chains[kNormChains];
-    for (int part = 0; part < kNormChains / kLanes; ++part) store(chains + part * kLanes, sums[part]);
-    return norm_of_chains(chains, power);
+    });
+    for (int64_t j = inputs; j < input_stride; ++j) prepared[j] = 0.0f;
   }
 
-  // y[slot, from ... to) = product of the prepared vectors.
-  void multiply(int64_t slots, const float* prepared, float* y, int64_t from, int64_t to, float* panel) const {
+  // The input of one feed of one pass.
+  void drive(const float* prepared, int pass, int feed, float power, float* fed) const {
+    const float n = static_cast<float>(inputs);
+    for (int64_t j = 0; j < input_stride; j += kLanes) {
+      const f32v x = driven_input(io, input_step, plan.timed, pass, load(prepared + j));
+      const f32v line = signed_to_float(lane_numbers() + static_cast<uint32_t>(j));
+      store(fed + j, feed_of(feed, x, line, n, power));
+    }
+  }
+
+  // Numbers of the input of one pass. A power of two, which changes no bit, keeps the squares of very large and very
+  // small entries within range.
+  PassFacts pass_facts(const float* fed) const {
+    PassFacts facts = {0.0f, 0.0f, 1.0f};
+    const bool additive = has_weight_noise(io, kWeightNoiseAdditive);
+    if (additive || has_weight_noise(io, kWeightNoiseRead)) {
+      f32v largest = {};
+      for (int64_t j = 0; j < input_stride; j += kLanes) largest = maximum(largest, magnitude(load(fed + j)));
+      facts.power = power_of_two_below(largest_lane(largest));
+    }
+    if (additive) {
+      const float factor = 1.0f / facts.power;
+      const auto add = [factor](f32v x, f32v sum) { return fma(x * factor, x * factor, sum); };
+      facts.norm = square_root(sum_over(fed, input_stride, add)) * facts.power;
+    }
+    if (io.r_series > 0.0f || plan.lines.v_offset != nullptr) {
+      facts.sum = sum_over(fed, input_stride, [](f32v x, f32v sum) { return sum + x; });
+    }
+    return facts;
+  }
+
+  // y[slot, from ... to) = product of the vectors in `fed` with the weights, or with their magnitudes.
+  template <bool kMagnitudes>
+  void multiply(int64_t slots, const float* fed, float* y, int64_t from, int64_t to, float* panel,
+                bool negative) const {
     if (args.backward) {
-      multiply_rows(slots, prepared, input_stride, args.weights, outputs, inputs, from, to, y, output_stride, panel);
+      const float* weights = negative ? args.negative_weights : args.weights;
+      multiply_rows<kMagnitudes>(slots, fed, input_stride, weights, outputs, inputs, from, to, y, output_stride, panel);
       return;
     }
+    float* packed = negative ? args.negative_packed : args.packed;
     for (int64_t k = 0; k < inputs; k += kDepth) {
       const int64_t part = inputs - k < kDepth ? inputs - k : kDepth;
       for (int64_t i = from; i < to; i += kPanel) {
-        multiply_panel(slots, prepared + k, input_stride, panel_of(args.packed, i / kPanel, inputs) + k * kPanel,
-                       kPanel, part, y + i, output_stride, k > 0);
+        multiply_panel<kMagnitudes>(slots, fed + k, input_stride, panel_of(packed, i / kPanel, inputs) + k * kPanel,
+                                    kPanel, part, y + i, output_stride, k > 0);
       }
     }
   }
@@ -191,29 +227,85 @@ struct Pass {
 // Where a thread works: inputs and outputs of a chunk, a panel, and what it knows of each vector.
 struct ProductScratch {
   float* prepared;
+  float* fed;
   float* y;
   float* panel;
-  InputRange* ranges;
+  InputFacts* facts;
   VectorScale* scales;
-  float* norms;
+  PassFacts* pass_facts;  // [slot, pass]
   int32_t* active;
+  int64_t chunk;
 
-  static size_t bytes(const Pass& pass, int64_t chunk) {
-    const int64_t floats = chunk * (pass.input_stride + pass.output_stride) + kDepth * kPanel;
-    const size_t per_vector = sizeof(InputRange) + sizeof(VectorScale) + sizeof(float) + sizeof(int32_t);
-    return round_up(static_cast<int64_t>(floats * sizeof(float) + chunk * per_vector), 64);
+  static int64_t floats(const Pass& pass, int64_t chunk) {
+    const int64_t inputs = (pass.full ? 2 : 1) * pass.input_stride;
+    return chunk * (inputs + pass.products() * pass.output_stride) + kDepth * kPanel;
   }
-  ProductScratch(void* base, int member, const Pass& pass, int64_t chunk) {
+  static size_t bytes(const Pass& pass, int64_t chunk) {
+    const size_t per_vector =
+        sizeof(InputFacts) + sizeof(VectorScale) + sizeof(PassFacts) * pass.passes + sizeof(int32_t);
+    return round_up(static_cast<int64_t>(floats(pass, chunk) * sizeof(float) + chunk * per_vector), 64);
+  }
+  ProductScratch(void* base, int member, const Pass& pass, int64_t vectors) : chunk(vectors) {
     char* p = static_cast<char*>(base) + bytes(pass, chunk) * member;
     prepared = reinterpret_cast<float*>(p);
-    y = prepared + chunk * pass.input_stride;
-    panel = y + chunk * pass.output_stride;
-    ranges = reinterpret_cast<InputRange*>(panel + kDepth * kPanel);
-    scales = reinterpret_cast<VectorScale*>(ranges + chunk);
-    norms = reinterpret_cast<float*>(scales + chunk);
-    active = reinterpret_cast<int32_t*>(norms + chunk);
+    fed = prepared + (pass.full ? chunk * pass.input_stride : 0);
+    y = fed + chunk * pass.input_stride;
+    panel = y + chunk * pass.products() * pass.output_stride;
+    facts = reinterpret_cast<InputFacts*>(panel + kDepth * kPanel);
+    scales = reinterpret_cast<VectorScale*>(facts + chunk);
+    pass_facts = reinterpret_cast<PassFacts*>(scales + chunk);
+    active = reinterpret_cast<int32_t*>(pass_facts + chunk * pass.passes);
   }
 };
+
+// The lines first + 0, 16, 32, 48 ... of a vector that finish_lines finishes together.
+template <bool kFull>
+struct OutputLines {
+  const Pass& call;
+  const ProductScratch& s;
+  int64_t v, slot;
+  int64_t first, to;
+  float factor;
+  int round;
+  bool& left_range;
+
+  int64_t line(int l) const { return first + 16 * l; }
+  bool has(int l) const { return line(l) < to; }
+  const PassFacts& facts(int pass) const { return s.pass_facts[slot * call.passes + pass]; }
+  f32v product(int pass, int feed, int l) const {
+    const int64_t place = kFull ? pass * call.feeds + call.places[feed] : 0;
+    return load(s.y + (place * s.chunk + slot) * call.output_stride + line(l));
+  }
+  f32v of(const float* plane, int l) const {
+    const int64_t left = call.outputs - line(l);
+    return left >= kLanes ? load(plane + line(l)) : load_part(plane + line(l), static_cast<int>(left));
+  }
+  Block<u32v> block(ProductPurpose purpose, int pass) const {
+    return call.block(purpose, round, pass, first, call.ordinal(v));
+  }
+  void see(Stage stage, int pass, int l, f32v value) const {
+    if (kFull && call.traced) call.show(stage, pass, v, call.outputs, line(l), value, to - line(l));
+  }
+  void clip(Mask clipped, int l) const {
+    const int64_t left = to - line(l);
+    if (left < kLanes) clipped = both(clipped, first_lanes(static_cast<int>(left)));
+    left_range |= any(clipped);
+  }
+  void put(int l, f32v value) const { store_part_or_all(call.output(v) + line(l), value * factor, to - line(l)); }
+};
+
+// Finishes the outputs [from, to) of a vector and tells whether one left the converter's range.
+template <bool kFull>
+static bool finish(const Pass& pass, const ProductScratch& s, int64_t v, int64_t slot, int round, int64_t from,
+                   int64_t to) {
+  bool left_range = false;
+  const OutputPlan plan = pass.plan;  // a copy, that no store to an output can change
+  for_line_sets(from, to, [&](int64_t first) {
+    OutputLines<kFull> lines = {pass, s, v, slot, first, to, s.scales[slot].output, round, left_range};
+    finish_lines<f32v, kFull>(plan, lines);
+  });
+  return left_range;
+}
 
 // The plan of a call: how many threads, and whether they split the vectors or, if those are too few, the outputs.
 struct ProductPlan {
@@ -221,24 +313,59 @@ struct ProductPlan {
   bool split_outputs;
   int64_t chunk;
 
-  explicit ProductPlan(const ProductArgs& args) {
-    const int64_t work = args.batch * args.tile.out_size * args.tile.in_size / 16;
-    threads = worthwhile_threads(args.tile.threads, work);
+  explicit ProductPlan(const Pass& pass) {
+    const ProductArgs& args = pass.args;
+    const int64_t work = args.batch * args.tile.out_size * args.tile.in_size / 16 * pass.products();
+    // A trace is for looking: every member of a team would write all of its inputs.
+    threads = pass.traced ? 1 : worthwhile_threads(args.tile.threads, work);
     split_outputs = args.batch < threads;
     const int64_t share = split_outputs ? args.batch : (args.batch + threads - 1) / threads;
-    const int64_t chunks = (share + kChunk - 1) / kChunk;
+    // Several products of a chunk share the cache that one would have.
+    const int64_t most = pass.products() > 2 ? kChunk / 2 : kChunk;
+    const int64_t chunks = (share + most - 1) / most;
     chunk = chunks > 0 ? (share + chunks - 1) / chunks : 1;
   }
 };
 
-// A chunk of vectors, by one thread. `shared` is a team's vote whether a vector left the range, with outputs split.
+// All products of the prepared vectors of a chunk that the outputs ask for.
+static void multiply_feeds(const Pass& pass, int64_t first, int64_t slots, int64_t from, int64_t to,
+                           ProductScratch& s) {
+  for (int p = 0; p < pass.passes; ++p) {
+    const bool negative = p > 0 && pass.args.negative_weights != nullptr;
+    for (int feed = 0; feed < kFeeds; ++feed) {
+      if (pass.places[feed] < 0) continue;
+      for (int64_t slot = 0; slot < slots; ++slot) {
+        const float* prepared = s.prepared + slot * pass.input_stride;
+        float* fed = s.fed + slot * pass.input_stride;
+        PassFacts& facts = s.pass_facts[slot * pass.passes + p];
+        pass.drive(prepared, p, feed, feed == kFeedInput ? 1.0f : facts.power, fed);
+        if (feed != kFeedInput) continue;
+        facts = pass.pass_facts(fed);
+        if (pass.traced) {
+          const int64_t v = first + s.active[slot];
+          for (int64_t j = 0; j < pass.inputs; j += kLanes) {
+            pass.show(kStageDriven, p, v, pass.inputs, j, load(fed + j), pass.inputs - j);
+          }
+        }
+      }
+      float* y = s.y + (p * pass.feeds + pass.places[feed]) * s.chunk * pass.output_stride;
+      if (feeds_magnitudes(feed)) {
+        pass.multiply<true>(slots, s.fed, y, from, to, s.panel, negative);
+      } else {
+        pass.multiply<false>(slots, s.fed, y, from, to, s.panel, negative);
+      }
+    }
+  }
+}
+
+// A chunk of vectors, by one thread. `votes` is a team's vote whether a vector left the range, with outputs split.
 static void run_chunk(const Pass& pass, int64_t first, int64_t count, int64_t from, int64_t to, ProductScratch& s,
-                      const Member* team, int32_t* votes) {
+                      const float* averages, const Member* team, int32_t* votes) {
   const IOParams& io = pass.io;
   int64_t active = 0;
   for (int64_t v = 0; v < count; ++v) {
-    s.ranges[v] = input_range(pass.input(first + v), pass.inputs);
-    if (s.ranges[v].finite) {
+    s.facts[v] = pass.facts(first + v, averages == nullptr ? 0.0f : averages[first + v]);
+    if (s.facts[v].finite) {
       s.active[active++] = static_cast<int32_t>(v);
     } else {
       pass.fill(first + v, from, to, __builtin_nanf(""));
@@ -249,38 +376,49 @@ static void run_chunk(const Pass& pass, int64_t first, int64_t count, int64_t fr
       float* prepared = s.prepared + a * pass.input_stride;
       __builtin_memcpy(prepared, pass.input(first + s.active[a]), pass.inputs * sizeof(float));
     }
-    pass.multiply(active, s.prepared, s.y, from, to, s.panel);
+    pass.multiply<false>(active, s.prepared, s.y, from, to, s.panel, false);
     for (int64_t a = 0; a < active; ++a) {
-      float* out = pass.output(first + s.active[a]);
-      for (int64_t i = from; i < to; ++i) out[i] = s.y[a * pass.output_stride + i] * io.out_scale;
+      const int64_t v = first + s.active[a];
+      for (int64_t i = from; i < to; ++i) {
+        const float y = s.y[a * pass.output_stride + i];
+        if (pass.args.stages[kStageProduct] != nullptr) pass.args.stages[kStageProduct][v * pass.outputs + i] = y;
+        pass.output(v)[i] = y * io.out_scale;
+      }
     }
     return;
   }
-  const bool weight_noise = has_weight_noise(io);
-  float reduction = 1.0f;
-  for (int round = 0; active > 0; ++round, reduction *= 2.0f) {
+  for (int round = 0; active > 0; ++round) {
     int64_t slots = 0;
     for (int64_t a = 0; a < active; ++a) {
       const int32_t v = s.active[a];
-      const VectorScale scale = pass.scale(s.ranges[v], reduction);
+      const VectorScale scale = vector_scale(io, s.facts[v], pass.args.backward != 0, round);
       if (scale.zero) {
         pass.fill(first + v, from, to, 0.0f);
         continue;
       }
       float* prepared = s.prepared + slots * pass.input_stride;
-      pass.prepare(first + v, scale.input, round, prepared);
-      for (int64_t j = pass.inputs; j < pass.input_stride; ++j) prepared[j] = 0.0f;
-      s.norms[slots] = weight_noise ? pass.norm(prepared) : 0.0f;
+      if (pass.traced) {
+        pass.prepare<true>(first + v, scale.input, round, prepared);
+      } else {
+        pass.prepare<false>(first + v, scale.input, round, prepared);
+      }
       s.scales[slots] = scale;
       s.active[slots++] = v;
     }
-    pass.multiply(slots, s.prepared, s.y, from, to, s.panel);
+    if (pass.full) {
+      multiply_feeds(pass, first, slots, from, to, s);
+    } else {
+      for (int64_t slot = 0; slot < slots; ++slot) {
+        s.pass_facts[slot] = pass.pass_facts(s.prepared + slot * pass.input_stride);
+      }
+      pass.multiply<false>(slots, s.prepared, s.y, from, to, s.panel, false);
+    }
     const bool last = round + 1 == pass.rounds;
     active = 0;
     for (int64_t slot = 0; slot < slots; ++slot) {
       const int32_t v = s.active[slot];
-      bool again = pass.finish(first + v, s.scales[slot].output, s.norms[slot], round, s.y + slot * pass.output_stride,
-                               from, to);
+      bool again = pass.full ? finish<true>(pass, s, first + v, slot, round, from, to)
+                             : finish<false>(pass, s, first + v, slot, round, from, to);
       if (team != nullptr && !last) {
         // Nobody may vote on the next vector before all have counted the votes on this one: hence the second barrier.
         votes[team->number] = again ? 1 : 0;
@@ -293,25 +431,48 @@ static void run_chunk(const Pass& pass, int64_t first, int64_t count, int64_t fr
   }
 }
 
+// The running mean of noise management that each vector goes by; the last one stays with the tile.
+static void average_inputs(const Pass& pass, float* averages) {
+  float average = *pass.args.average;
+  for (int64_t v = 0; v < pass.args.batch; ++v) {
+    const InputRange range = input_range(pass.input(v), pass.inputs);
+    if (range.finite) average = next_average(pass.io, average, range.abs_max);
+    averages[v] = average;
+  }
+  *pass.args.average = average;
+}
+
+// What stands before the rooms of the threads: votes, and averages.
+static size_t shared_scratch(const Pass& pass, const ProductPlan& plan) {
+  const int64_t averages = averages_inputs(pass.io) ? pass.args.batch : 0;
+  return round_up(static_cast<int64_t>(plan.threads * sizeof(int32_t) + averages * sizeof(float)), 64);
+}
+
 static void product(const ProductArgs& args, void* scratch) {
   const DefaultFloatingPoint environment;
   const Pass pass(args);
-  const ProductPlan plan(args);
-  const size_t vote_bytes = round_up(static_cast<int64_t>(plan.threads * sizeof(int32_t)), 64);
+  const ProductPlan plan(pass);
   int32_t* votes = static_cast<int32_t*>(scratch);
-  char* base = static_cast<char*>(scratch) + vote_bytes;
+  char* base = static_cast<char*>(scratch) + shared_scratch(pass, plan);
+  float* averages = nullptr;
+  if (averages_inputs(pass.io)) {
+    averages = reinterpret_cast<float*>(votes + plan.threads);
+    average_inputs(pass, averages);
+  }
   run_team(plan.threads, [&](const Member& member) {
     ProductScratch s(base, member.number, pass, plan.chunk);
     int64_t from = 0, to = args.batch;
     if (!plan.split_outputs) {
       member.share(args.batch, 1, from, to);
       for (int64_t v = from; v < to; v += plan.chunk) {
-        run_chunk(pass, v, to - v < plan.chunk ? to - v : plan.chunk, 0, pass.outputs, s, nullptr, nullptr);
+        const int64_t count = to - v < plan.chunk ? to - v : plan.chunk;
+        run_chunk(pass, v, count, 0, pass.outputs, s, averages, nullptr, nullptr);
       }
     } else {
       member.share(pass.outputs, kGroup, from, to);
       for (int64_t v = 0; v < args.batch; v += plan.chunk) {
-        run_chunk(pass, v, args.batch - v < plan.chunk ? args.batch - v : plan.chunk, from, to, s, &member, votes);
+        const int64_t count = args.batch - v < plan.chunk ? args.batch - v : plan.chunk;
+        run_chunk(pass, v, count, from, to, s, averages, &member, votes);
       }
     }
   });
@@ -320,9 +481,8 @@ static void product(const ProductArgs& args, void* scratch) {
 static size_t product_scratch(const ProductArgs& args) {
   const DefaultFloatingPoint environment;
   const Pass pass(args);
-  const ProductPlan plan(args);
-  return round_up(static_cast<int64_t>(plan.threads * sizeof(int32_t)), 64) +
-         ProductScratch::bytes(pass, plan.chunk) * plan.threads;
+  const ProductPlan plan(pass);
+  return shared_scratch(pass, plan) + ProductScratch::bytes(pass, plan.chunk) * plan.threads;
 }
 
 }  // namespace RPUPY_ISA_NAME

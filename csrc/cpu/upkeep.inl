@@ -48,7 +48,7 @@ static void populate(const PopulateArgs& args) {
     Mask last_column = less(u32v{}, u32v{});
     if (common.perfect_bias != 0.0f) last_column = equal(columns_from(at, args.tile.in_size), u32v{} + last);
     populate_pulsed<f32v>(common, draws, last_column, cell, upkeep);
-    Device::template populate<f32v>(common, params, draws, cell, own);
+    Device::template populate<f32v>(common, params, draws, cell, upkeep, own);
     const f32v* fields = reinterpret_cast<const f32v*>(&cell);
     for (int plane = 0; plane < kBase; ++plane) store_part(args.cell[plane] + at, fields[plane], n);
     fields = reinterpret_cast<const f32v*>(&own);

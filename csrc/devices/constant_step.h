@@ -21,8 +21,8 @@ struct ConstantStep {
   struct Cell : PulsedCell<F>, Own<F> {};
 
   template <class F>
-  RPUPY_HD static void populate(const PulsedParams&, const Params&, const DeviceDraws<F>&, const PulsedCell<F>&,
-                                Own<F>&) {}
+  RPUPY_HD static void populate(const PulsedParams&, const Params&, const DeviceDraws<F>&, PulsedCell<F>&,
+                                UpkeepCell<F>&, Own<F>&) {}
 
   // `noise` is dw_min_std times a standard normal.
   template <class F>

@@ -4,16 +4,26 @@
 #pragma once
 
 #include "constant_step.h"
+#include "exp_step.h"
 #include "floating_point.h"
 #include "ideal.h"
 #include "linear_step.h"
+#include "piecewise_step.h"
+#include "pow_step.h"
+#include "pow_step_reference.h"
 #include "soft_bounds.h"
+#include "soft_bounds_reference.h"
 
 // clang-format off
 #define RPUPY_PULSED_DEVICES(X) \
   X(ConstantStep)               \
   X(LinearStep)                 \
-  X(SoftBounds)
+  X(SoftBounds)                 \
+  X(SoftBoundsReference)        \
+  X(ExpStep)                    \
+  X(PowStep)                    \
+  X(PowStepReference)           \
+  X(PiecewiseStep)
 
 #define RPUPY_EXACT_DEVICES(X) \
   X(FloatingPoint)             \

@@ -35,7 +35,7 @@ struct LinearStep {
 
   template <class F>
   RPUPY_HD static void populate(const PulsedParams& common, const Params& p, const DeviceDraws<F>& draw,
-                                const PulsedCell<F>& cell, Own<F>& own) {
+                                PulsedCell<F>& cell, UpkeepCell<F>&, Own<F>& own) {
     Normals<F> spread = {};
     if (p.gamma_up_dtod != 0.0f || p.gamma_down_dtod != 0.0f) spread = draw.normals_from(kDrawOwn);
     F up = fma(all_lanes<F>(p.gamma_up_dtod), spread.z[0], all_lanes<F>(p.gamma_up));

@@ -38,6 +38,19 @@ struct DeviceDraws {
   RPUPY_HD Normals<F> normals_from(uint32_t number) const { return normals<F>(block(number)); }
 };
 
+// The width of a crosspoint's range, for devices whose steps depend on the position in it.
+template <class F>
+struct Range {
+  MaskOf<F> empty;  // the only weight is the bound
+  F inverse;        // of the width; 1 where there is none
+
+  RPUPY_HD explicit Range(const PulsedCell<F>& cell) {
+    const F width = cell.max_bound - cell.min_bound;
+    empty = less(width, all_lanes<F>(kSmallestNormal));
+    inverse = 1.0f / select(empty, all_lanes<F>(1.0f), width);
+  }
+};
+
 // `last_column` marks the crosspoints that perfect_bias keeps ideal.
 template <class F>
 RPUPY_HD void populate_pulsed(const PulsedParams& p, const DeviceDraws<F>& draw, MaskOf<F> last_column,

@@ -34,8 +34,8 @@ struct SoftBounds {
 
   template <class F>
   RPUPY_HD static void populate(const PulsedParams& common, const Params& p, const DeviceDraws<F>& draw,
-                                const PulsedCell<F>& cell, Own<F>& own) {
-    LinearStep::populate<F>(common, as_linear(p), draw, cell, own);
+                                PulsedCell<F>& cell, UpkeepCell<F>& upkeep, Own<F>& own) {
+    LinearStep::populate<F>(common, as_linear(p), draw, cell, upkeep, own);
   }
 
   template <class F>

@@ -17,10 +17,10 @@ from rpupy.parameters.base import (
     define,
     flag,
     integer,
-    numbers,
     part,
     parts,
     real,
+    reals,
 )
 from rpupy.parameters.effects import Setting
 from rpupy.parameters.enums import PulseType, VectorUnitCellUpdatePolicy
@@ -42,6 +42,10 @@ __all__ = [
     "UnitCell",
     "VectorUnitCell",
 ]
+
+
+#: Devices of a cell, at most.
+_MOST = 255
 
 
 class Cell(Parameters):
@@ -167,7 +171,7 @@ class VectorUnitCell(UnitCell):
 
     update_policy: VectorUnitCellUpdatePolicy = choice(VectorUnitCellUpdatePolicy.ALL)
     first_update_idx: int = integer(0, low=0, effect=Setting())
-    gamma_vec: list[float] = numbers()
+    gamma_vec: list[float] = reals((), least=0, most=_MOST)
 
     def gammas(self) -> tuple[float, ...]:
         """Give the factor of each member in the effective weight."""
@@ -217,7 +221,7 @@ class ReferenceUnitCell(VectorUnitCell):
     update_policy: VectorUnitCellUpdatePolicy = choice(
         VectorUnitCellUpdatePolicy.SINGLE_FIXED
     )
-    gamma_vec: list[float] = numbers(1.0, -1.0)
+    gamma_vec: list[float] = reals((1.0, -1.0), least=0, most=_MOST)
 
     def members(self) -> tuple[Any, ...]:
         """Device and reference."""
@@ -367,10 +371,10 @@ class TransferCompound(UnitCell):
     aliases: ClassVar[dict[str, str]] = {"n_cols_per_transfer": "n_reads_per_transfer"}
 
     gamma: float = real(0.0, effect=Setting())
-    gamma_vec: list[float] = numbers()
+    gamma_vec: list[float] = reals((), least=0, most=_MOST)
     transfer_every: float = real(1.0)
     no_self_transfer: bool = flag(True)
-    transfer_every_vec: list[float] = numbers()
+    transfer_every_vec: list[float] = reals((), least=0, most=_MOST)
     units_in_mbatch: bool = flag(
         True, effect=Setting(splits="the periods of transfers count mini-batches")
     )
@@ -381,7 +385,7 @@ class TransferCompound(UnitCell):
     fast_lr: float = real(1.0)
     scale_fast_lr: bool = flag(True)
     transfer_lr: float = real(1.0)
-    transfer_lr_vec: list[float] = numbers()
+    transfer_lr_vec: list[float] = reals((), least=0, most=_MOST)
     scale_transfer_lr: bool = flag(True)
     transfer_forward: IOParameters = part(IOParameters)
     transfer_update: UpdateParameters = part(UpdateParameters)

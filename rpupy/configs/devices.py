@@ -9,15 +9,30 @@ A negative spread means the same as a positive one.
 
 from __future__ import annotations
 
+import decimal
 import inspect
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import attrs
+
 from rpupy.errors import ConfigError
-from rpupy.parameters.base import Parameters, define, flag, integer, part, real
+from rpupy.parameters.base import (
+    Parameters,
+    choice,
+    define,
+    derived,
+    flag,
+    integer,
+    part,
+    real,
+    reals,
+)
 from rpupy.parameters.drift import DriftParameter, SimpleDriftParameter
 from rpupy.parameters.effects import KEPT, Effect, Reference, Setting
+from rpupy.parameters.enums import PmaxMapping
+from rpupy.parameters.fields import FLOAT32_MAX, FLOAT32_TINY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,15 +43,30 @@ if TYPE_CHECKING:
 __all__ = [
     "ConstantStepDevice",
     "Device",
+    "ExpStepDevice",
     "FloatingPointDevice",
     "IdealDevice",
     "LinearStepDevice",
     "NumpyDevice",
+    "PiecewiseStepDevice",
+    "PowStepDevice",
+    "PowStepReferenceDevice",
     "PulsedDevice",
     "SlopedStepDevice",
     "SoftBoundsDevice",
+    "SoftBoundsPmaxDevice",
+    "SoftBoundsReferenceDevice",
     "WriteNoiseDevice",
 ]
+
+
+#: What `decimal` rounds is the same on every machine, which `math.exp` does not promise.
+_EXACT = decimal.Context(prec=60, traps=[])
+
+
+def _exp(power: float) -> decimal.Decimal:
+    """Give e**power, with the power limited so that a float can hold it."""
+    return _EXACT.exp(decimal.Decimal(min(max(power, -700.0), 700.0)))
 
 
 def _decay_rate(device: Any, reference: Reference) -> float:
@@ -68,6 +98,59 @@ _SLOPE = Effect(
     note="change of the step at the bound",
 )
 _SLOPE_DTOD = Effect("dtod", also=("nonlinearity",), of="dw_min", acts_on="update")
+_CURVE = Effect(
+    "steps",
+    off=KEPT,
+    size=lambda device, reference: device.resolved().dw_min,
+    acts_on="update",
+    note=_STEP.note,
+)
+_EXPONENTIAL = Effect(
+    "nonlinearity",
+    of="dw_min",
+    acts_on="update",
+    note="size of the exponential part of the step",
+)
+_POWER = Effect(
+    "nonlinearity",
+    size=lambda device, reference: device.dw_min,
+    acts_on="update",
+    note=_SLOPE.note,
+)
+_POWER_DTOD = Effect(
+    "dtod",
+    also=("nonlinearity",),
+    unit="of the exponent",
+    acts_on="update",
+    needs=("pow_gamma",),
+)
+_POWER_ASYMMETRY = Effect(
+    "asymmetry", unit="of the exponent", acts_on="update", needs=("pow_gamma",)
+)
+_POWER_ASYMMETRY_DTOD = Effect(
+    "dtod",
+    also=("asymmetry",),
+    unit="of the exponent",
+    acts_on="update",
+    needs=("pow_gamma",),
+)
+_REFERENCE = Effect("asymmetry", acts_on="update", note="shift of the steps")
+_REFERENCE_SPREAD = Effect("dtod", also=("asymmetry",), acts_on="update")
+
+
+def _nodes(name: str) -> Effect:
+    def largest_change(device: Any, _: Reference) -> float:
+        nodes = getattr(device, name)
+        middle = nodes[len(nodes) // 2]
+        return device.dw_min * max(abs(node - middle) for node in nodes)
+
+    return Effect(
+        "nonlinearity",
+        off=KEPT,
+        size=largest_change,
+        acts_on="update",
+        note="largest change of the step from its middle node",
+    )
 
 
 class Device(Parameters):
@@ -82,6 +165,10 @@ class Device(Parameters):
 
     diffusion: float
     lifetime: float
+
+    def resolved(self) -> Device:
+        """Give the device that kernels compute: this one, if it describes no other."""
+        return self
 
     def requires_diffusion(self) -> bool:
         """Whether a diffusion step follows each mini-batch."""
@@ -312,18 +399,25 @@ class PulsedDevice(Device):
     count_pulses: bool = flag(False)
 
     def validate(self) -> None:
-        """Check that the range of the weight contains 0.
+        """Check that the range of the weight contains 0, and that a pulse moves it.
 
         Raises
         ------
         ConfigError
-            If `w_min` is above 0 or `w_max` below.
+            If `w_min` is above 0 or `w_max` below, or if the weight granularity is not
+            a number above 0.
         """
         super().validate()
         if not self.w_min <= 0 <= self.w_max:
             raise ConfigError(
                 f"{type(self).__name__}.w_min and w_max must satisfy w_min <= 0 <= "
                 f"w_max, got {self.w_min} and {self.w_max}"
+            )
+        granularity = self.weight_granularity()
+        if not FLOAT32_TINY <= granularity <= FLOAT32_MAX:
+            raise ConfigError(
+                f"{type(self).__name__} must have a weight granularity above 0 (the "
+                f"mean step of a pulse at weight 0), got {granularity:g}"
             )
 
     def weight_granularity(self) -> float:
@@ -489,6 +583,393 @@ class SoftBoundsDevice(SlopedStepDevice):
     """
 
     kernel: ClassVar[str] = "soft_bounds"
+
+
+@define
+class SoftBoundsPmaxDevice(SoftBoundsDevice):
+    r"""Soft bounds described by a curve of pulses up.
+
+    The curve starts at `range_min` and reaches `range_max` after `p_max` pulses:
+
+    .. math::
+
+        w(p) = r_\mathrm{min} + B (1 - e^{-\alpha p}), \quad
+        B = \frac{r_\mathrm{max} - r_\mathrm{min}}{1 - e^{-\alpha p_\mathrm{max}}}
+
+    `dw_min`, `up_down`, `w_min` and `w_max` follow from it and are not used if they are
+    set. The upper bound is :math:`r_\mathrm{min} + B`. The rest depends on `mapping`:
+
+    * ``REFERENCE``: the lower bound is :math:`r_\mathrm{min}`, `dw_min` is
+      :math:`\alpha B` and `up_down` is :math:`1 + 2 r_\mathrm{min} / B`. This is what
+      the reference library does. It means steps that differ in both directions, while
+      `up_down` shortens one alone, so its devices leave the curve: with the defaults,
+      1000 pulses from -1 lead to 1.36 instead of 1.
+    * ``UP_CURVE``: the lower bound is the same, and the steps at 0 are :math:`\alpha M`
+      up and :math:`\alpha |m|` down. Pulses up follow the curve, up to terms of the
+      order of `alpha`.
+    * ``BOTH_CURVES``: with these steps, the lower bound is :math:`r_\mathrm{max} - B`,
+      so that pulses down follow the mirrored curve, from `range_max` to `range_min`.
+
+    Parameters
+    ----------
+    p_max : int
+        Pulses from one end of the range to the other.
+    alpha : float
+        Curvature: the part of the distance to the bound that one pulse takes.
+    range_min, range_max : float
+        The range, in weight units, with `range_min` up to 0.
+    mapping : PmaxMapping
+        Which steps and bounds the curve gives.
+
+    References
+    ----------
+    As SoftBoundsDevice. The form of the curve is that of the fits in Chen, Peng and Yu,
+    IEEE TCAD 37:3067 (2018), doi:10.1109/TCAD.2018.2789723.
+    """
+
+    dw_min: float = derived()
+    up_down: float = derived()
+    w_max: float = derived()
+    w_min: float = derived()
+    p_max: int = integer(1000, low=1, effect=Setting())
+    alpha: float = real(0.0005, above=0, effect=_CURVE)
+    range_min: float = real(-1.0, high=0, effect=_WEIGHT_BOUND)
+    range_max: float = real(1.0, effect=_WEIGHT_BOUND)
+    mapping: PmaxMapping = choice(PmaxMapping.REFERENCE)
+
+    def resolved(self) -> SoftBoundsDevice:
+        """Give the soft-bounds device that this one describes."""
+        shared = {f.name: getattr(self, f.name) for f in attrs.fields(SoftBoundsDevice)}
+        reached = float(_EXACT.subtract(1, _exp(-self.p_max * self.alpha)))
+        range_ = (self.range_max - self.range_min) / reached
+        low, high = self.range_min, self.range_min + range_
+        if self.mapping is PmaxMapping.BOTH_CURVES:
+            low = self.range_max - range_
+        if self.mapping is PmaxMapping.REFERENCE:
+            dw_min, up_down = range_ * self.alpha, 1.0 + 2.0 * low / range_
+        elif high >= -low:
+            dw_min, up_down = self.alpha * high, 1.0 + low / high
+        else:
+            dw_min, up_down = -self.alpha * low, -(1.0 + high / low)
+        shared |= {"w_min": low, "w_max": high, "dw_min": dw_min, "up_down": up_down}
+        return SoftBoundsDevice(**shared)
+
+    def validate(self) -> None:
+        """Check the curve, and the device that it describes.
+
+        Raises
+        ------
+        ConfigError
+            If `range_min` is not below `range_max`, or what follows is no device.
+        """
+        if not self.range_min < self.range_max:
+            raise ConfigError(
+                "SoftBoundsPmaxDevice.range_min must be below range_max, got "
+                f"{self.range_min} and {self.range_max}"
+            )
+        self.resolved().validate()
+
+    def weight_granularity(self) -> float:
+        """Give the mean change of a weight at 0 by a pulse, which sets pulse rates."""
+        return self.resolved().weight_granularity()
+
+    def num_states(self) -> float:
+        """Count the steps of that size between the mean bounds."""
+        return self.resolved().num_states()
+
+
+@define
+class SoftBoundsReferenceDevice(WriteNoiseDevice):
+    r"""Soft bounds of the weight plus a reference.
+
+    The state is :math:`v = w + r`, with a reference ``r`` that each crosspoint draws
+    once as :math:`r_\mathrm{mean} + r_\mathrm{std} \xi`. A pulse up or down is
+
+    .. math::
+
+        v \leftarrow v + s_\uparrow (1 - v / M + \sigma \xi), \quad
+        v \leftarrow v - s_\downarrow (1 - v / m + \sigma \xi)
+
+    with :math:`\sigma` for `dw_min_std`, after which ``v`` is clipped to its bounds.
+    Towards a bound of 0 the step is constant. All other operations clip ``w`` to the
+    bounds. Each crosspoint divides its bounds once by :math:`|1 + slope_\mathrm{dtod}
+    \xi|`, one number for each bound, which multiplies the slope.
+
+    Parameters
+    ----------
+    mult_noise : bool
+        Let the cycle-to-cycle noise multiply the whole step: :math:`s (1 - v / M)(1 +
+        \sigma \xi)`. False: it is as strong everywhere as at ``v = 0``.
+    slope_up_dtod, slope_down_dtod : float
+        Relative spread of the slopes.
+    reference_mean : float
+        Mean of the reference, in weight units.
+    reference_std : float
+        Spread of the reference from device to device, in weight units.
+    subtract_symmetry_point : bool
+        Add to the reference the state in which steps up and down are equal,
+        :math:`(s_\uparrow - s_\downarrow) / (s_\uparrow / M - s_\downarrow / m)`, so that
+        this is at weight 0. The value after a reset moves by as much.
+
+    References
+    ----------
+    Fusi and Abbott, Nat. Neurosci. 10:485 (2007), doi:10.1038/nn1859, for soft bounds;
+    Gokmen and Haensch, Front. Neurosci. 14:103 (2020), doi:10.3389/fnins.2020.00103,
+    for the symmetry point.
+    """
+
+    kernel: ClassVar[str] = "soft_bounds_reference"
+
+    mult_noise: bool = flag(False)
+    slope_up_dtod: float = real(0.0, effect=_SLOPE_DTOD)
+    slope_down_dtod: float = real(0.0, effect=_SLOPE_DTOD)
+    reference_mean: float = real(0.0, effect=_REFERENCE)
+    reference_std: float = real(0.0, effect=_REFERENCE_SPREAD)
+    subtract_symmetry_point: bool = flag(False)
+
+
+@define
+class ExpStepDevice(WriteNoiseDevice):
+    r"""Steps that fall exponentially on the way to a bound.
+
+    .. math::
+
+        w \leftarrow w + s_\uparrow y_\uparrow (1 + \sigma \xi), \quad
+        w \leftarrow w - s_\downarrow y_\downarrow (1 + \sigma \xi)
+
+        y_\uparrow = \max(1 - A_\uparrow e^{\gamma_\uparrow z}, 0), \quad
+        y_\downarrow = \max(1 - A_\downarrow e^{-\gamma_\downarrow z}, 0), \quad
+        z = \frac{2 a w}{M - m} + b
+
+    with :math:`\sigma` for `dw_min_std`. With `dw_min_std_add` or `dw_min_std_slope` the
+    noise is :math:`\sigma (s y + n_\mathrm{add} + n_\mathrm{slope} |w|) \xi` instead. A
+    device whose bounds meet does not move. Nothing is drawn beyond what PulsedDevice
+    draws.
+
+    Parameters
+    ----------
+    A_up, A_down : float
+        Size of the exponential term.
+    gamma_up, gamma_down : float
+        Its steepness.
+    a : float
+        Scale of the weight in the exponent, in units of half its range.
+    b : float
+        Offset of the exponent.
+    dw_min_std_add : float
+        Part of the cycle-to-cycle noise that is the same everywhere, in weight units.
+    dw_min_std_slope : float
+        Part of it that grows with the weight.
+
+    References
+    ----------
+    Gong et al., Nat. Commun. 9:2102 (2018), doi:10.1038/s41467-018-04485-1. The
+    defaults are fits to the ReRAM of that paper.
+    """
+
+    kernel: ClassVar[str] = "exp_step"
+
+    A_up: float = real(0.00081, effect=_EXPONENTIAL)
+    A_down: float = real(0.36833, effect=_EXPONENTIAL)
+    gamma_up: float = real(12.44625, effect=Setting(needs=("A_up",)))
+    gamma_down: float = real(12.78785, effect=Setting(needs=("A_down",)))
+    a: float = real(0.244, effect=Setting(needs=("A_up", "A_down")))
+    b: float = real(0.2425, effect=Setting(needs=("A_up", "A_down")))
+    dw_min_std_add: float = real(
+        0.0,
+        effect=Effect(
+            "ctoc",
+            of=lambda device, reference: device.dw_min_std,
+            acts_on="update",
+            needs=("dw_min_std",),
+        ),
+    )
+    dw_min_std_slope: float = real(
+        0.0,
+        effect=Effect(
+            "ctoc",
+            of=lambda device, reference: device.dw_min_std * reference.weight,
+            acts_on="update",
+            needs=("dw_min_std",),
+            note="at the largest weight",
+        ),
+    )
+
+    def weight_granularity(self) -> float:
+        """Give the mean step down at weight 0; `dw_min` where there is none."""
+        part = 1.0 - self.A_down * float(_exp(-self.gamma_down * self.b))
+        step = (1.0 - max(self.up_down, 0.0)) * self.dw_min * max(part, 0.0)
+        return step if step > 0 else self.dw_min
+
+
+@define
+class PowStepDevice(WriteNoiseDevice):
+    r"""Steps that are a power of the distance to the bound.
+
+    .. math::
+
+        w \leftarrow w + s_\uparrow \left( \frac{M - w}{M - m} \right)^{\gamma_\uparrow}
+        (1 + \sigma \xi), \quad
+        w \leftarrow w - s_\downarrow \left( \frac{w - m}{M - m}
+        \right)^{\gamma_\downarrow} (1 + \sigma \xi)
+
+    with :math:`\sigma` for `dw_min_std`. The step at weight 0 is not `dw_min`. A device
+    whose bounds meet does not move. Each crosspoint draws its exponents once:
+
+    .. math::
+
+        \gamma_\uparrow = \gamma (h + \min(u, 0) + r), \quad
+        \gamma_\downarrow = \gamma (h - \max(u, 0) - r), \quad
+        h = 1 + \gamma_\mathrm{dtod} \xi, \quad r = u_\mathrm{dtod} \xi
+
+    with ``u`` for `pow_up_down`, and their magnitudes with `enforce_consistency`.
+
+    Parameters
+    ----------
+    pow_gamma : float
+        Mean exponent, 0 or above.
+    pow_gamma_dtod : float
+        Relative spread of the exponents.
+    pow_up_down : float
+        One-sided asymmetry, as a fraction of `pow_gamma`: positive values lower the
+        exponent of steps down, negative ones that of steps up.
+    pow_up_down_dtod : float
+        Spread of the asymmetry.
+
+    References
+    ----------
+    Fusi and Abbott, Nat. Neurosci. 10:485 (2007), doi:10.1038/nn1859; Frascaroli et
+    al., Sci. Rep. 8:7178 (2018), doi:10.1038/s41598-018-25376-x, for such steps in
+    measured devices.
+    """
+
+    kernel: ClassVar[str] = "pow_step"
+
+    pow_gamma: float = real(1.0, low=0, effect=_POWER)
+    pow_gamma_dtod: float = real(0.1, effect=_POWER_DTOD)
+    pow_up_down: float = real(0.0, effect=_POWER_ASYMMETRY)
+    pow_up_down_dtod: float = real(0.0, effect=_POWER_ASYMMETRY_DTOD)
+
+    def weight_granularity(self) -> float:
+        """Give the mean step in the middle of the range, which sets pulse rates."""
+        return _middle_step(self.dw_min, self.pow_gamma)
+
+
+@define
+class PowStepReferenceDevice(PulsedDevice):
+    r"""Steps that are a power of the distance of the weight plus a reference.
+
+    The state is :math:`v = w + r`, with a reference ``r`` that each crosspoint draws
+    once as :math:`r_\mathrm{mean} + r_\mathrm{std} \xi`. Pulses move ``v`` as they move
+    the weight of PowStepDevice, and ``v`` is clipped to its bounds before and after
+    each. All other operations clip ``w`` to the bounds. Exponents are drawn as there.
+
+    Parameters
+    ----------
+    pow_gamma : float
+        Mean exponent, 0 or above.
+    pow_gamma_dtod : float
+        Relative spread of the exponents.
+    pow_up_down : float
+        One-sided asymmetry, as a fraction of `pow_gamma`: positive values lower the
+        exponent of steps down, negative ones that of steps up.
+    pow_up_down_dtod : float
+        Spread of the asymmetry.
+    subtract_symmetry_point : bool
+        Add to the reference the state in which steps up and down are equal, so that
+        this is at weight 0. The value after a reset moves by as much.
+    n_estimation_steps : int
+        That state is where so many pairs of pulses up and down lead from 0; 0 or below:
+        where they would lead in the end.
+    reference_mean : float
+        Mean of the reference, in weight units.
+    reference_std : float
+        Spread of the reference from device to device, in weight units.
+
+    References
+    ----------
+    As PowStepDevice; Gokmen and Haensch, Front. Neurosci. 14:103 (2020),
+    doi:10.3389/fnins.2020.00103, for the symmetry point.
+    """
+
+    kernel: ClassVar[str] = "pow_step_reference"
+
+    pow_gamma: float = real(1.0, low=0, effect=_POWER)
+    pow_gamma_dtod: float = real(0.1, effect=_POWER_DTOD)
+    pow_up_down: float = real(0.0, effect=_POWER_ASYMMETRY)
+    pow_up_down_dtod: float = real(0.0, effect=_POWER_ASYMMETRY_DTOD)
+    subtract_symmetry_point: bool = flag(False)
+    # Kernels count in float32.
+    n_estimation_steps: int = integer(
+        -1, high=2**24, effect=Setting(needs=("subtract_symmetry_point",))
+    )
+    reference_mean: float = real(0.0, effect=_REFERENCE)
+    reference_std: float = real(0.0, effect=_REFERENCE_SPREAD)
+
+    def weight_granularity(self) -> float:
+        """Give the mean step in the middle of the range, which sets pulse rates."""
+        return _middle_step(self.dw_min, self.pow_gamma)
+
+
+def _middle_step(dw_min: float, gamma: float) -> float:
+    return dw_min * float(_EXACT.power(2, -decimal.Decimal(gamma)))
+
+
+@define
+class PiecewiseStepDevice(WriteNoiseDevice):
+    r"""Steps that are piecewise linear in the weight, as a table gives them.
+
+    .. math::
+
+        w \leftarrow w + s_\uparrow f_\uparrow(w) (1 + \sigma \xi), \quad
+        w \leftarrow w - s_\downarrow f_\downarrow(w) (1 + \sigma \xi)
+
+    with :math:`\sigma` for `dw_min_std`. The nodes of ``f`` are spread evenly over the
+    range of each device, the first at its lower bound and the last at its upper one;
+    between them ``f`` is linear. One node alone makes the step constant. Nothing is
+    drawn beyond what PulsedDevice draws.
+
+    Parameters
+    ----------
+    piecewise_up, piecewise_down : list of float
+        Values of ``f`` at the nodes, equally many in both directions and at most 128,
+        in units of the step of the device. They may be 0 or negative, but not the
+        middle node up (number n // 2, counted from 0), since `weight_granularity`
+        takes it for the mean step.
+
+    Notes
+    -----
+    Phenomenological: for tables of measured steps.
+    """
+
+    kernel: ClassVar[str] = "piecewise_step"
+
+    # As many as the kernel has room for (csrc/devices/piecewise_step.h).
+    piecewise_up: list[float] = reals([1.0], most=128, effect=_nodes("piecewise_up"))
+    piecewise_down: list[float] = reals(
+        [1.0], most=128, effect=_nodes("piecewise_down")
+    )
+
+    def validate(self) -> None:
+        """Check that both directions have equally many nodes.
+
+        Raises
+        ------
+        ConfigError
+            If they do not, or if a list was changed to something that is not legal.
+        """
+        up, down = self.piecewise_up, self.piecewise_down
+        PiecewiseStepDevice(piecewise_up=up, piecewise_down=down)
+        if len(up) != len(down):
+            raise ConfigError(
+                "PiecewiseStepDevice.piecewise_up and piecewise_down must have equally "
+                f"many values, got {len(up)} and {len(down)}"
+            )
+        super().validate()
+
+    def weight_granularity(self) -> float:
+        """Give the mean step up at the middle node, which sets pulse rates."""
+        return self.dw_min * self.piecewise_up[len(self.piecewise_up) // 2]
 
 
 @define

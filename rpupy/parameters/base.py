@@ -19,7 +19,7 @@ from .definition import (
     register_config_class,
     thawed_copy,
 )
-from .fields import choice, flag, integer, numbers, part, parts, real, text
+from .fields import choice, derived, flag, integer, part, parts, real, reals, text
 from .runtime import RuntimeParameter
 from .serialisation import from_dict, to_dict
 
@@ -32,15 +32,16 @@ __all__ = [
     "choice",
     "config_class",
     "define",
+    "derived",
     "flag",
     "from_dict",
     "frozen_copy",
     "integer",
-    "numbers",
     "part",
     "parts",
     "pending_settings",
     "real",
+    "reals",
     "register_config_class",
     "text",
     "thawed_copy",

@@ -6,7 +6,7 @@ exact one, a `Setting` for all else. Printing, `explain` and `without` read noth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +78,10 @@ class Setting:
     ----------
     needs : tuple of str
         Fields of the same object: where all of them are off, this one does nothing.
-    idle_in : str
+    choices : mapping of str to tuple
+        Fields of the same object and members that they may have: unless one of them has
+        one of its members, this field does nothing.
+    idle_in : tuple of str
         ``acts_on`` of the parts in which the field is not used.
     positive : bool
         Whether only values above 0 act.
@@ -89,7 +92,8 @@ class Setting:
     """
 
     needs: tuple[str, ...] = ()
-    idle_in: str = ""
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    idle_in: tuple[str, ...] = ()
     positive: bool = False
     off: Any = None
     splits: str = ""
@@ -116,7 +120,7 @@ class Effect(Setting):
         Calls that show the effect; default: ``acts_on`` of the part.
     note : str or callable
         A remark for the table, or a function of the object that gives it.
-    needs, idle_in, positive, splits
+    needs, choices, idle_in, positive, splits
         As in `Setting`.
     off : optional
         Value that switches the effect off, or a function of the object that gives it;
@@ -160,6 +164,8 @@ class Effect(Setting):
             return float(self.size(part, reference))
         if callable(self.of):
             return abs(float(value) * self.of(part, reference))
+        # A device that describes another has steps and bounds in that one.
+        part = part.resolved() if hasattr(part, "resolved") else part
         return abs(float(value) * (getattr(part, self.of) if self.of else 1.0))
 
     def note_on(self, part: Any) -> str:

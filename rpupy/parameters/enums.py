@@ -9,6 +9,7 @@ __all__ = [
     "CountLRFeedbackPolicy",
     "NoiseAggregation",
     "NoiseManagementType",
+    "PmaxMapping",
     "PulseType",
     "RPUDataType",
     "VectorUnitCellUpdatePolicy",
@@ -173,6 +174,20 @@ class AnalogMVType(Enum):
     POS_NEG_SEPARATE_DIGITAL_SUM = "PosNegSeparateDigitalSum"
     SPLIT_MODE = "SplitMode"
     BIT_WISE = "BitWise"
+
+
+class PmaxMapping(Enum):
+    """How SoftBoundsPmaxDevice finds steps and bounds from its pulse-response curve.
+
+    REFERENCE does as the reference library does, whose devices leave that curve.
+    UP_CURVE gives the curve for pulses up, with a lower bound at the start of the
+    range. BOTH_CURVES gives it in both directions: `p_max` pulses lead from one end of
+    the range to the other, up as well as down.
+    """
+
+    REFERENCE = "Reference"
+    UP_CURVE = "UpCurve"
+    BOTH_CURVES = "BothCurves"
 
 
 class CountLRFeedbackPolicy(Enum):

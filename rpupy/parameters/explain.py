@@ -141,8 +141,9 @@ def explain(config: Parameters) -> Explanation:
         if use.acts:
             if facts.splits:
                 splits.append((name, facts.splits))
-            if isinstance(facts, Effect):
-                rows.append(_row(name, use, facts, reference))
+            row = _row(name, use, reference)
+            if row is not None and row.size != 0:
+                rows.append(row)
         elif use.why_idle and use.value != _default(use):
             unused.append(UnusedSetting(name, use.value, use.why_idle))
     return Explanation(tuple(rows), tuple(unused), tuple(splits))
@@ -185,7 +186,10 @@ def without(config: P, *effects: str) -> P:
 # --- details --------------------------------------------------------------------------
 
 
-def _row(name: str, use: Use, facts: Effect, reference: Reference) -> ActiveEffect:
+def _row(name: str, use: Use, reference: Reference) -> ActiveEffect | None:
+    facts = use.facts
+    if not isinstance(facts, Effect):
+        return None
     return ActiveEffect(
         facts.group,
         name,
@@ -201,8 +205,15 @@ def _reference(config: Parameters) -> Reference:
     found: dict[str, float] = {}
     for use in parts_and_fields(config):
         name = use.field.name
-        if name in ("w_max", "w_min", "dw_min") and use.acts:
-            found[name] = max(abs(use.value), found.get(name, 0.0))
+        if name not in ("w_max", "w_min", "dw_min"):
+            continue
+        value = use.value
+        if use.field.metadata.get("kind") == "derived":
+            device: Any = use.part
+            value = getattr(device.resolved(), name)
+        elif not use.acts:
+            continue
+        found[name] = max(abs(value), found.get(name, 0.0))
     weight = max(found.get("w_max", 0.0), found.get("w_min", 0.0))
     return Reference(weight or 1.0, found.get("dw_min", 0.0))
 

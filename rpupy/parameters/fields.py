@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import math
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -21,7 +21,17 @@ from rpupy.errors import ConfigError
 from .definition import Parameters, _is_fixed, thawed_copy
 from .effects import Effect, Setting
 
-__all__ = ["choice", "flag", "integer", "numbers", "part", "parts", "real", "text"]
+__all__ = [
+    "choice",
+    "derived",
+    "flag",
+    "integer",
+    "part",
+    "parts",
+    "real",
+    "reals",
+    "text",
+]
 
 # The kernels compute in single precision and with 32-bit integers.
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -105,6 +115,80 @@ def real(
         pending=pending and f"other than {default:g}",
         effect=effect,
     )
+
+
+def reals(
+    default: Sequence[float],
+    *,
+    most: int,
+    least: int = 1,
+    effect: Effect | Setting | None = None,
+) -> Any:
+    """Declare a list of finite real numbers that single precision can hold.
+
+    Parameters
+    ----------
+    default : sequence of float
+        Default values.
+    most, least : int
+        How many there may be, and how many there must be.
+    effect : Effect or Setting, optional
+        What the field does to a tile.
+
+    Returns
+    -------
+    attrs field
+    """
+    rule = f"a list of {least} to {most} finite numbers"
+
+    def check(
+        value: Any, instance: Parameters, field: attrs.Attribute[Any]
+    ) -> list[float]:
+        if isinstance(value, np.ndarray) and value.ndim == 1:
+            value = list(value)
+        if not isinstance(value, (list, tuple)):
+            raise _illegal(instance, field, rule, value)
+        if not least <= len(value) <= most:
+            raise _illegal(instance, field, rule, f"{len(value)} numbers")
+        for number in value:
+            legal = isinstance(number, NUMBERS) and not isinstance(number, bool)
+            # Comparing takes integers of any size, and NaN compares as False.
+            if not legal or not abs(number) <= FLOAT32_MAX:
+                raise _illegal(instance, field, rule, number)
+        return [float(number) for number in value]
+
+    return _field(
+        check,
+        attrs.Factory(lambda: [float(v) for v in default]),
+        kind="reals",
+        most=most,
+        hide_default=least == 0,
+        effect=effect,
+    )
+
+
+def derived() -> Any:
+    """Declare a float that other fields decide; a value that is set is not used.
+
+    Returns
+    -------
+    attrs field
+    """
+
+    def check(
+        value: Any, instance: Parameters, field: attrs.Attribute[Any]
+    ) -> float | None:
+        if value is None:
+            return None
+        if (
+            not isinstance(value, NUMBERS)
+            or isinstance(value, bool)
+            or not abs(value) <= FLOAT32_MAX
+        ):
+            raise _illegal(instance, field, "a finite number or None", value)
+        return float(value)
+
+    return _field(check, None, kind="derived", hide_default=True)
 
 
 def integer(
@@ -260,36 +344,6 @@ def text(default: str | None) -> Any:
         return value
 
     return _field(check, default, kind="text")
-
-
-def numbers(*default: float) -> Any:
-    """Declare a list of finite real numbers.
-
-    Parameters
-    ----------
-    *default : float
-        Default value.
-
-    Returns
-    -------
-    attrs field
-    """
-    rule = "a list of finite numbers"
-
-    def check(
-        value: Any, instance: Parameters, field: attrs.Attribute[Any]
-    ) -> list[float] | tuple[float, ...]:
-        if not isinstance(value, (list, tuple, np.ndarray)):
-            raise _illegal(instance, field, rule, value)
-        for entry in value:
-            legal = isinstance(entry, NUMBERS) and not isinstance(entry, bool)
-            if not legal or not abs(float(entry)) <= FLOAT32_MAX:
-                raise _illegal(instance, field, rule, value)
-        return [float(entry) for entry in value]
-
-    return _field(
-        check, attrs.Factory(lambda: list(default)), kind="numbers", hide_default=True
-    )
 
 
 def parts(kinds: Callable[[], tuple[type[Parameters], ...]]) -> Any:

@@ -206,10 +206,17 @@ def _why_idle(part: Any, field: attrs.Attribute[Any], acts_on: str) -> str:
         return f"pulse_type is {pulse_type.name}"
     if field.metadata.get("pending") and field.metadata.get("kind") != "choice":
         return "it is not built yet"  # and so it has its default, which does nothing
-    if facts.idle_in and facts.idle_in == acts_on:
+    if field.metadata.get("kind") == "derived":
+        return "it follows from other fields"
+    if acts_on and acts_on in facts.idle_in:
         return f"it does nothing in {acts_on}"
     reasons = [_why_off(part, name, acts_on) for name in facts.needs]
-    return " and ".join(dict.fromkeys(reasons)) if all(reasons) else ""
+    if reasons and all(reasons):
+        return " and ".join(dict.fromkeys(reasons))
+    chosen = {name: getattr(part, name) for name in facts.choices}
+    if chosen and not any(chosen[n] in facts.choices[n] for n in chosen):
+        return " and ".join(f"{n} is {_text(value)}" for n, value in chosen.items())
+    return ""
 
 
 def _why_off(part: Parameters, name: str, acts_on: str) -> str:

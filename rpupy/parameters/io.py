@@ -18,7 +18,7 @@ from .fields import choice, flag, integer, real
 
 __all__ = ["IOParameters"]
 
-_FOR_BOUNDS = Setting(needs=("bound_management",), idle_in="backward")
+_FOR_BOUNDS = Setting(needs=("bound_management",), idle_in=("backward",))
 
 
 def _step(res: float, bound: float) -> float:
@@ -133,12 +133,7 @@ class IOParameters(Parameters):
     is_perfect: bool = flag(False)
     mv_type: AnalogMVType = choice(
         AnalogMVType.ONE_PASS,
-        pending=(
-            AnalogMVType.POS_NEG_SEPARATE,
-            AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
-            AnalogMVType.SPLIT_MODE,
-            AnalogMVType.BIT_WISE,
-        ),
+        pending=(AnalogMVType.SPLIT_MODE, AnalogMVType.BIT_WISE),
     )
     inp_bound: float = real(
         1.0, effect=Effect("bounds", of=FULL_SCALE, positive=True, off=_inp_bound_off)
@@ -159,7 +154,7 @@ class IOParameters(Parameters):
     out_bound: float = real(12.0, effect=Effect("bounds", positive=True))
     out_noise: float = real(0.06, low=0, effect=Effect("read noise"))
     out_noise_std: float = real(
-        0.0, pending=True, effect=Effect("dtod", of="out_noise", needs=("out_noise",))
+        0.0, effect=Effect("dtod", of="out_noise", positive=True, needs=("out_noise",))
     )
     out_res: float = real(
         1 / 510,
@@ -178,50 +173,59 @@ class IOParameters(Parameters):
     )
     bound_management: BoundManagementType = choice(
         BoundManagementType.ITERATIVE,
-        pending=(BoundManagementType.ITERATIVE_WORST_CASE,),
         refused=(BoundManagementType.SHIFT,),
-        effect=Setting(needs=("out_bound",), idle_in="backward"),
+        effect=Setting(needs=("out_bound",), idle_in=("backward",)),
     )
     noise_management: NoiseManagementType = choice(
         NoiseManagementType.ABS_MAX,
-        pending=(
-            NoiseManagementType.ABS_MAX_NP_SUM,
-            NoiseManagementType.AVERAGE_ABS_MAX,
-        ),
     )
     w_noise: float = real(
         0.0, low=0, effect=Effect("read noise", needs=("w_noise_type",))
     )
     w_noise_type: WeightNoiseType = choice(
         WeightNoiseType.NONE,
-        pending=(WeightNoiseType.PCM_READ,),
     )
     ir_drop: float = real(
-        0.0, pending=True, effect=Effect("ir drop", unit="of the physical loss")
+        0.0, effect=Effect("ir drop", unit="of the physical loss", positive=True)
     )
-    ir_drop_g_ratio: float = real(1 / 0.35 / 5e-6, effect=Setting(needs=("ir_drop",)))
+    ir_drop_g_ratio: float = real(
+        1 / 0.35 / 5e-6, above=0, effect=Setting(needs=("ir_drop",))
+    )
     out_nonlinearity: float = real(
-        0.0, pending=True, effect=Effect("nonlinearity", unit="relative")
+        0.0, effect=Effect("nonlinearity", unit="relative", positive=True)
     )
     out_nonlinearity_std: float = real(
         0.0,
-        pending=True,
         effect=Effect(
             "dtod", of="out_nonlinearity", unit="relative", needs=("out_nonlinearity",)
         ),
     )
     slope_calibration: float = real(
-        0.0, pending=True, effect=Setting(positive=True, needs=("out_nonlinearity",))
+        0.0, effect=Setting(positive=True, needs=("out_nonlinearity", "r_series"))
     )
     v_offset_std: float = real(
-        0.0, pending=True, effect=Effect("ir drop", also=("dtod",), of=FULL_SCALE)
+        0.0, effect=Effect("ir drop", also=("dtod",), of=FULL_SCALE, positive=True)
     )
-    v_offset_w_min: float = real(-1.0, effect=Setting(needs=("v_offset_std",)))
+    v_offset_w_min: float = real(
+        -1.0, effect=Setting(needs=("v_offset_std", "r_series"))
+    )
     r_series: float = real(
-        0.0, pending=True, effect=Effect("ir drop", unit="of the total current")
+        0.0, effect=Effect("ir drop", unit="of the total current", positive=True)
     )
     w_read_asymmetry_dtod: float = real(
-        0.0, pending=True, effect=Effect("dtod", also=("asymmetry",), of=FULL_SCALE)
+        0.0,
+        effect=Effect(
+            "dtod",
+            also=("asymmetry",),
+            of=FULL_SCALE,
+            positive=True,
+            choices={
+                "mv_type": (
+                    AnalogMVType.POS_NEG_SEPARATE,
+                    AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+                )
+            },
+        ),
     )
     max_bm_factor: int = integer(1000, effect=_FOR_BOUNDS)
     max_bm_res: float = real(0.25, effect=_FOR_BOUNDS)
@@ -230,10 +234,21 @@ class IOParameters(Parameters):
         0.0, effect=Setting(positive=True, needs=("noise_management",))
     )
     nm_decay: float = real(
-        1e-3, pending=True, effect=Setting(needs=("noise_management",))
+        1e-3,
+        low=0,
+        high=1,
+        effect=Setting(
+            choices={"noise_management": (NoiseManagementType.AVERAGE_ABS_MAX,)}
+        ),
     )
     nm_assumed_wmax: float = real(
-        0.6, pending=True, effect=Setting(needs=("noise_management",))
+        0.6,
+        effect=Setting(
+            choices={
+                "noise_management": (NoiseManagementType.ABS_MAX_NP_SUM,),
+                "bound_management": (BoundManagementType.ITERATIVE_WORST_CASE,),
+            }
+        ),
     )
 
     def validate(self) -> None:

@@ -27,16 +27,26 @@ Floats = NDArray[np.float32]
 #: The largest number of float32.
 LARGEST = float(np.finfo(np.float32).max)
 
-#: Codes of enum members in kernels: the enums of csrc/mvm.h and csrc/pulse.h.
+#: Codes of enum members in kernels: the enums of csrc/mvm/io.h and csrc/pulse.h.
 _CODES: dict[enum.Enum, int] = {
     NoiseManagementType.NONE: 0,
     NoiseManagementType.ABS_MAX: 1,
     NoiseManagementType.MAX: 2,
     NoiseManagementType.CONSTANT: 3,
+    NoiseManagementType.ABS_MAX_NP_SUM: 4,
+    NoiseManagementType.AVERAGE_ABS_MAX: 5,
     BoundManagementType.NONE: 0,
     BoundManagementType.ITERATIVE: 1,
+    BoundManagementType.ITERATIVE_WORST_CASE: 2,
     WeightNoiseType.NONE: 0,
     WeightNoiseType.ADDITIVE_CONSTANT: 1,
+    WeightNoiseType.PCM_READ: 2,
+    AnalogMVType.IDEAL: 0,
+    AnalogMVType.ONE_PASS: 0,
+    AnalogMVType.POS_NEG_SEPARATE: 1,
+    AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM: 2,
+    AnalogMVType.SPLIT_MODE: 3,
+    AnalogMVType.BIT_WISE: 4,
     VectorUnitCellUpdatePolicy.ALL: 0,
     VectorUnitCellUpdatePolicy.SINGLE_FIXED: 1,
     VectorUnitCellUpdatePolicy.SINGLE_SEQUENTIAL: 2,
@@ -63,7 +73,17 @@ _PYTHON_FIELDS = frozenset(
 
 
 #: Negative values of these mean 0.
-_AT_LEAST_ZERO = frozenset({"diffusion", "lifetime", "reset_std", "reset_dtod"})
+_AT_LEAST_ZERO = frozenset(
+    {
+        "diffusion",
+        "lifetime",
+        "reset_std",
+        "reset_dtod",
+        "ir_drop",
+        "out_asymmetry",
+        "r_series",
+    }
+)
 
 
 def number_of(value: object) -> float:
@@ -73,18 +93,44 @@ def number_of(value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
+def vectors_of(names: tuple[str, ...]) -> dict[str, int]:
+    """Return the fields that are vectors, and how many values each has room for.
+
+    They stand as ``name[room]`` among the names (csrc/fields.h).
+    """
+    vectors = (name[:-1].split("[") for name in names if name.endswith("]"))
+    return {name: int(room) for name, room in vectors}
+
+
+def attributes_of(names: tuple[str, ...]) -> set[str]:
+    """Return the attributes that fields of these names are packed from."""
+    vectors = vectors_of(names)
+    plain = {name.partition("[")[0] for name in names}
+    return plain - {f"{name}_size" for name in vectors}
+
+
 def pack(names: tuple[str, ...], source: object) -> Floats:
-    """Pack attributes into float32, by name; ``drift_x`` is ``source.drift.x``."""
-    values = np.zeros(max(len(names), 1), dtype=np.float32)
-    for k, name in enumerate(names):
-        owner, attribute = source, name
+    """Pack attributes into float32, by name; ``drift_x`` is ``source.drift.x``.
+
+    ``x[n]`` is a list of at most n numbers, and ``x_size`` says how many.
+    """
+    vectors = vectors_of(names)
+    values: list[float] = []
+    for name in names:
+        owner, attribute = source, name.partition("[")[0]
         if name.startswith("drift_"):
             owner, attribute = getattr(source, "drift", None), name[len("drift_") :]
-        # A part that the configuration lacks (no drift, or drift without spread) is 0.
-        values[k] = number_of(getattr(owner, attribute, 0.0))
-        if name in _AT_LEAST_ZERO:
-            values[k] = max(values[k], 0.0)
-    return values
+        if attribute in vectors:
+            given = getattr(owner, attribute)
+            values += [*given, *[0.0] * (vectors[attribute] - len(given))]
+        elif attribute.removesuffix("_size") in vectors:
+            values.append(len(getattr(owner, attribute.removesuffix("_size"))))
+        else:
+            # A part that the configuration lacks (no drift, or drift without spread)
+            # is 0.
+            value = number_of(getattr(owner, attribute, 0.0))
+            values.append(max(value, 0.0) if name in _AT_LEAST_ZERO else value)
+    return np.array(values or [0.0], dtype=np.float32)
 
 
 def pack_io(io: object) -> Floats:
@@ -133,7 +179,7 @@ def bind_device(config_class: type) -> Binding:
             f" ({', '.join(sorted(_cpu.DEVICES))}), got {kernel!r}"
         )
     number, pulsed, params, cell = _cpu.DEVICES[kernel]
-    taken = set(params) | (set(_cpu.FIELDS["pulsed"]) if pulsed else set())
+    taken = attributes_of(params) | (set(_cpu.FIELDS["pulsed"]) if pulsed else set())
     taken = {name for name in taken if not name.startswith("drift_")}
     has = {field.name for field in attrs.fields(config_class)}
     missing, spare = taken - has, has - taken - _PYTHON_FIELDS

@@ -6,6 +6,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
     enum:
         kMaxCellPlanes
         kUpkeepPlanes
+        kProductStages
 
     struct TileView:
         int64_t out_size
@@ -53,10 +54,21 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         int32_t route
         Window window
 
+    struct LineParams:
+        const float* out_noise_values
+        const float* out_nonlinearity
+        const float* v_offset
+        float out_nonlinearity_factor
+        const float* w_asymmetry
+        const float* slice_offset
+        float charge_unit
+
     struct ProductArgs:
         TileView tile
         const float* weights
         float* packed
+        const float* negative_weights
+        float* negative_packed
         const float* input
         float* output
         int64_t batch
@@ -64,6 +76,9 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         const float* io
         uint64_t ordinal
         uint32_t stream
+        LineParams lines
+        float* average
+        float* stages[16]
 
     struct UpkeepArgs:
         TileView tile

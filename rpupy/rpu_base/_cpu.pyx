@@ -163,7 +163,12 @@ cdef class CpuBackend:
     cdef _core.TileView view
     cdef object scratch
     cdef object packed
-    cdef bint packed_is_stale
+    cdef object packed_of  # the array that was packed, in that version
+    cdef uint64_t packed_version
+    cdef readonly uint64_t weights_version
+    cdef object negative_packed
+    cdef list negative  # weights as negative inputs see them, of either direction
+    cdef uint64_t negative_version[2]
 
     def __cinit__(self, out_size, in_size, key, isa_name=None):
         self.table = _table(isa_name)
@@ -174,8 +179,9 @@ cdef class CpuBackend:
         self.view.plane = 0
         self.view.threads = 1
         self.scratch = None
-        self.packed = None
-        self.packed_is_stale = True
+        self.packed = self.packed_of = self.negative_packed = None
+        self.weights_version = self.packed_version = 0
+        self.negative = [None, None]
 
     @property
     def isa(self):
@@ -183,12 +189,13 @@ cdef class CpuBackend:
         return self.table.isa.decode()
 
     def weights_changed(self):
-        """Mark the packed copy of the visible weights as stale."""
-        self.packed_is_stale = True
+        """Mark what was made of the visible weights as stale."""
+        self.weights_version += 1
 
     def nbytes(self):
         """Bytes of the packed weights and of the scratch memory."""
-        return sum(a.nbytes for a in (self.packed, self.scratch) if a is not None)
+        held = (self.packed, self.negative_packed, *self.negative, self.scratch)
+        return sum(a.nbytes for a in held if a is not None)
 
     cdef void* reserve(self, size_t size) except? NULL:
         if self.scratch is None or <size_t> cnp.PyArray_NBYTES(<cnp.ndarray> self.scratch) < size + 64:
@@ -226,13 +233,20 @@ cdef class CpuBackend:
         return result
 
     def product(self, cnp.ndarray weights, cnp.ndarray inputs, cnp.ndarray outputs, int64_t batch,
-                bint backward, cnp.ndarray io, uint64_t ordinal, uint32_t stream, int threads):
-        """Analog product of `batch` vectors; `stream` is the first of the pass."""
+                bint backward, cnp.ndarray io, uint64_t ordinal, uint32_t stream, int threads,
+                drawn=None, stages=None, sliced=None):
+        """Analog product of `batch` vectors; `stream` is the first of the pass.
+
+        `drawn` names what the direction has of its own (`rpupy.rpu_base.periphery`), `stages`
+        numbers the planes of a trace, and `sliced` stands in for the weights where the array is
+        read in time slices.
+        """
         cdef _core.ProductArgs args
         cdef void* scratch
+        cdef bint stale = False
+        memset(&args, 0, sizeof(args))
         args.tile = self.view
         args.tile.threads = threads
-        args.weights = <const float*> cnp.PyArray_DATA(weights)
         args.input = <const float*> cnp.PyArray_DATA(inputs)
         args.output = <float*> cnp.PyArray_DATA(outputs)
         args.batch = batch
@@ -240,21 +254,59 @@ cdef class CpuBackend:
         args.io = <const float*> cnp.PyArray_DATA(io)
         args.ordinal = ordinal
         args.stream = stream
-        args.packed = NULL
+        if drawn is not None:
+            self.take_drawn(&args, weights, drawn, backward)
+        if stages is not None:
+            for number, plane in stages.items():
+                args.stages[<int> number] = _floats(plane)
+        if sliced is not None:
+            weights = sliced.weights
+            args.lines.slice_offset = _floats(sliced.offset)
+            args.lines.charge_unit = sliced.charge_unit
+        args.weights = <const float*> cnp.PyArray_DATA(weights)
         if not backward:
-            if self.packed is None:
-                panels = (self.view.out_size + 31) // 32
-                self.packed = np.empty(panels * 32 * self.view.in_size, dtype=np.float32)
-                self.packed_is_stale = True
-            args.packed = _floats(self.packed)
+            stale = self.take_packed(&args, weights)
         scratch = self.reserve(self.table.product_scratch(args))
-        cdef bint stale = not backward and self.packed_is_stale
         with nogil:
             if stale:
                 self.table.pack_weights(args)
             self.table.product(args, scratch)
         if stale:
-            self.packed_is_stale = False
+            self.packed_of = weights
+            self.packed_version = self.weights_version
+
+    cdef int take_drawn(self, _core.ProductArgs* args, cnp.ndarray weights, dict drawn, bint backward) except -1:
+        """Point to what the lines of a direction have of their own."""
+        args.lines.out_noise_values = _floats(drawn.get("out_noise_values"))
+        args.lines.out_nonlinearity = _floats(drawn.get("out_nonlinearity"))
+        args.lines.v_offset = _floats(drawn.get("v_offset"))
+        args.lines.out_nonlinearity_factor = drawn.get("out_nonlinearity_factor", 1.0)
+        args.average = _floats(drawn.get("input_average"))
+        asymmetry = drawn.get("w_asymmetry")
+        args.lines.w_asymmetry = _floats(asymmetry)
+        if asymmetry is None:
+            return 0
+        cdef int way = 1 if backward else 0
+        if self.negative[way] is None or self.negative_version[way] != self.weights_version:
+            with DefaultEnvironment(), np.errstate(over="ignore", under="ignore"):
+                self.negative[way] = np.multiply(weights, asymmetry)
+            self.negative_version[way] = self.weights_version
+        args.negative_weights = _floats(self.negative[way])
+        return 0
+
+    cdef bint take_packed(self, _core.ProductArgs* args, object weights) except -1:
+        """Point to room for packed weights; whether they have to be packed again."""
+        cdef Py_ssize_t size = (self.view.out_size + 31) // 32 * 32 * self.view.in_size
+        if self.packed is None:
+            self.packed = np.empty(size, dtype=np.float32)
+            self.packed_of = None
+        args.packed = _floats(self.packed)
+        if args.negative_weights != NULL:
+            if self.negative_packed is None:
+                self.negative_packed = np.empty(size, dtype=np.float32)
+                self.packed_of = None
+            args.negative_packed = _floats(self.negative_packed)
+        return self.packed_of is not weights or self.packed_version != self.weights_version
 
     def update_exact(self, cnp.ndarray weights, cnp.ndarray x, cnp.ndarray d, int64_t batch, double lr,
                      low, high, int threads):
@@ -274,7 +326,7 @@ cdef class CpuBackend:
         scratch = self.reserve(self.table.update_exact_scratch(args))
         with nogil:
             self.table.update_exact(args, scratch)
-        self.packed_is_stale = True
+        self.weights_version += 1
 
     def longest_train(self, cnp.ndarray update, double lr, double granularity):
         """Words that the longest pulse train of an update may take."""
@@ -316,7 +368,7 @@ cdef class CpuBackend:
         scratch = self.reserve(self.table.update_pulsed_scratch(args))
         with nogil:
             self.table.update_pulsed[number](args, scratch)
-        self.packed_is_stale = True
+        self.weights_version += 1
 
     def count_pulses(self, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d, int64_t batch, double lr,
                      double granularity, uint64_t ordinal, int64_t first_row, int64_t rows, int threads):
@@ -483,7 +535,7 @@ cdef class CpuBackend:
         args.previous = _floats(previous)
         with nogil:
             function(args)
-        self.packed_is_stale = True
+        self.weights_version += 1
 
 
 cdef cnp.ndarray _compound_nodes(list nodes, cnp.ndarray counters):

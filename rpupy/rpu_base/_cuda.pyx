@@ -312,6 +312,7 @@ cdef class CudaBackend:
     cdef cu.Buffer first_stage
     cdef cu.Buffer second_stage
     cdef cu.Buffer counter
+    cdef readonly uint64_t weights_version
 
     def __cinit__(self, out_size, in_size, key, device=None):
         cdef int current = 0
@@ -326,6 +327,7 @@ cdef class CudaBackend:
         self.view.key[0] = key[0]
         self.view.key[1] = key[1]
         self.view.threads = 1
+        self.weights_version = 0
 
     @property
     def device(self):
@@ -333,7 +335,8 @@ cdef class CudaBackend:
         return self.stream.place.device
 
     def weights_changed(self):
-        """Note nothing: there is no packed copy of the weights."""
+        """Mark what was made of the visible weights as stale."""
+        self.weights_version += 1
 
     def nbytes(self):
         """Bytes of the scratch memory and of the room for host arrays."""
@@ -495,8 +498,14 @@ cdef class CudaBackend:
     # ---- kernels -----------------------------------------------------------------------
 
     def product(self, weights, inputs, outputs, int64_t batch, bint backward, cnp.ndarray io,
-                uint64_t ordinal, uint32_t stream, int threads):
-        """Analog product of `batch` vectors; `stream` is the first of the pass."""
+                uint64_t ordinal, uint32_t stream, int threads, drawn=None, stages=None,
+                sliced=None):
+        """Analog product of `batch` vectors; `stream` is the first of the pass.
+
+        `drawn` names what the direction has of its own (`rpupy.rpu_base.periphery`), `stages`
+        numbers the planes of a trace, which are on the host, and `sliced` stands in for the
+        weights where the array is read in time slices.
+        """
         cdef _core.ProductArgs args
         cdef cu.Status status
         cdef bint host_outputs = not isinstance(outputs, DeviceArray)
@@ -510,6 +519,22 @@ cdef class CudaBackend:
         args.io = <const float*> cnp.PyArray_DATA(io)
         args.ordinal = ordinal
         args.stream = stream
+        if drawn is not None:
+            args.lines.out_noise_values = _floats(drawn.get("out_noise_values"))
+            args.lines.out_nonlinearity = _floats(drawn.get("out_nonlinearity"))
+            args.lines.v_offset = _floats(drawn.get("v_offset"))
+            args.lines.out_nonlinearity_factor = drawn.get("out_nonlinearity_factor", 1.0)
+            args.lines.w_asymmetry = _floats(drawn.get("w_asymmetry"))
+            args.average = _floats(drawn.get("input_average"))
+        if sliced is not None:
+            args.weights = _floats(sliced.weights)
+            args.lines.slice_offset = _floats(sliced.offset)
+            args.lines.charge_unit = sliced.charge_unit
+        traced = {}
+        if stages is not None:
+            traced = {number: self.allocate(plane.shape, np.float32) for number, plane in stages.items()}
+            for number, plane in traced.items():
+                args.stages[<int> number] = _floats(plane)
         _check(self.scratch.reserve(self.stream.place.device, cu.product_scratch(args)))
         if host_outputs:
             size = cnp.PyArray_NBYTES(<cnp.ndarray> outputs)
@@ -527,6 +552,8 @@ cdef class CudaBackend:
             if not status.failed():
                 status = cu.wait_for(self.stream.place)
         _check(status)
+        for number, plane in traced.items():
+            stages[number][...] = plane.numpy()
 
     def update_exact(self, weights, x, d, int64_t batch, float lr, low, high, int threads):
         """Outer products in floating point, clipped to `low` and `high` after each vector if given."""
@@ -545,6 +572,7 @@ cdef class CudaBackend:
             status = cu.note_copies(self.stream.place)
             if not status.failed():
                 status = cu.update_exact(self.stream.place, args)
+        self.weights_version += 1
         self.release(x, d, status)
 
     def longest_train(self, cnp.ndarray update, float lr, float granularity):
@@ -587,6 +615,7 @@ cdef class CudaBackend:
             status = cu.note_copies(self.stream.place)
             if not status.failed():
                 status = cu.update_pulsed(self.stream.place, number, args, self.scratch.data())
+        self.weights_version += 1
         self.release(x, d, status)
 
     cdef int release(self, object x, object d, cu.Status status) except -1:
@@ -675,6 +704,7 @@ cdef class CudaBackend:
         args.previous = _floats(previous)
         with nogil:
             status = function(self.stream.place, args)
+        self.weights_version += 1
         _check(status)
 
     # ---- vectors of other libraries ----------------------------------------------------

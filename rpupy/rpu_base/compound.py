@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from rpupy import threads
 from rpupy.errors import StateError
 from rpupy.parameters.enums import (
+    AnalogMVType,
     BoundManagementType,
     NoiseManagementType,
     PulseType,
@@ -27,7 +28,7 @@ from rpupy.parameters.enums import (
     WeightNoiseType,
 )
 
-from . import _common, _cpu
+from . import _common, _cpu, periphery
 from ._common import Floats, real_number, whole_number
 from .core import CoreTile, CpuTile, _check_plane_numbers
 from .plane import DevicePlane
@@ -205,17 +206,16 @@ class CompoundTile(CoreTile):
         names = _cpu.FIELDS[family]
         node.params = _common.pack(names, config)
         if node.kind == "one_sided":
-            node.read_io = _common.pack_io(config.refresh_forward)
+            node.read_io = self._packed_reads(config, "refresh_forward")
             node.reads_are_local = _is_local(config.refresh_forward)
             node.write_update = _packed_update(config.refresh_update)
         elif node.kind in _TRANSFERS:
-            io = attrs.evolve(
-                config.transfer_forward,
-                noise_management=NoiseManagementType.NONE,
-                bound_management=BoundManagementType.NONE,
-            )
-            node.read_io = _common.pack_io(io)
-            node.reads_are_local = _is_local(io)
+            # Reads go without managements, whatever the configuration says.
+            node.read_io = self._packed_reads(config, "transfer_forward")
+            names_of_io = _cpu.FIELDS["io"]
+            for management in ("noise_management", "bound_management"):
+                node.read_io[names_of_io.index(management)] = 0.0
+            node.reads_are_local = _is_local(config.transfer_forward)
             node.write_update = _packed_update(config.transfer_update)
             length = config.transfer_update.desired_bl
             node.params[names.index("desired_bl")] = length
@@ -254,6 +254,17 @@ class CompoundTile(CoreTile):
             for key, count in choppers.items():
                 node.arrays[key] = (key + node.suffix, (count,), np.uint8)
 
+    def _packed_reads(self, config: Any, name: str) -> Floats:
+        """Pack the parameters of reads, whose lines draw nothing so far."""
+        io = getattr(config, name)
+        drawn = periphery.shapes(io, self.out_size, (self.out_size, self.in_size))
+        if drawn:
+            raise NotImplementedError(
+                f"{type(config).__name__}.{name} must ask for nothing that lines draw"
+                f" or remember, which is not built for reads; got {', '.join(drawn)}"
+            )
+        return _common.pack_io(io)
+
     @property
     def _pulsed_device(self) -> bool:
         return True
@@ -277,6 +288,7 @@ class CompoundTile(CoreTile):
         return tuple(names)
 
     def _draw_devices(self) -> None:
+        self._draw_lines()
         for node in self._nodes:
             if node.plane is not None:
                 node.plane.draw(self._device_key(node.construction_seed))
@@ -632,13 +644,15 @@ def _packed_update(update: Any) -> Floats:
 
 def _is_local(io: Any) -> bool:
     """Whether the read of a slice depends on that slice alone."""
-    if io.is_perfect:
+    if io.is_perfect or io.mv_type is AnalogMVType.IDEAL:
         return True
     defaults = type(io)()
-    return io.w_noise_type in (
-        WeightNoiseType.NONE,
-        WeightNoiseType.ADDITIVE_CONSTANT,
-    ) and all(
+    wide = (
+        io.w_noise_type is WeightNoiseType.PCM_READ,
+        io.noise_management is NoiseManagementType.ABS_MAX_NP_SUM,
+        io.bound_management is BoundManagementType.ITERATIVE_WORST_CASE,
+    )
+    return not any(wide) and all(
         getattr(io, f.name) == getattr(defaults, f.name)
         for f in attrs.fields(type(io))
         if f.name not in _LOCAL

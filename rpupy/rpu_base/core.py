@@ -9,6 +9,7 @@ the counters that it used: a call that fails changes nothing.
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,7 @@ from rpupy.errors import StateError
 from rpupy.parameters.enums import PulseType
 from rpupy.parameters.in_use import parameters_in_use
 
-from . import _common, _cpu
+from . import _common, _cpu, periphery
 from ._common import Floats, real_number, size, whole_number
 from .plane import UPKEEP_PLANES, DevicePlane
 
@@ -33,6 +34,8 @@ _COUNTERS = (
     "update",
     "init",
 )
+_DIRECTIONS = ("forward", "backward")
+_INPUT_STAGES = periphery.STAGES[: periphery.INPUT_STAGES]
 _UNBOUNDED = ("weights", "drift_start", "drift_previous")
 _MAX_TRAIN_WORDS = 8192
 _MAX_CROSSPOINTS = 2**32
@@ -100,11 +103,18 @@ class CoreTile:
         if update is not None:
             self._update = _common.pack(_cpu.FIELDS["update"], update)
         self._planes = self._make_planes()
+        # What the lines of each direction draw: name -> shape.
+        self._line_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
         if hasattr(self.config, "forward"):
             self._forward_io = _common.pack_io(self.config.forward)
             self._backward_io = _common.pack_io(self.config.backward)
+            crosspoints = (self.out_size, self.in_size)
+            for name, outputs in zip(_DIRECTIONS, crosspoints, strict=True):
+                io = getattr(self.config, name)
+                self._line_shapes[name] = periphery.shapes(io, outputs, crosspoints)
         else:
             self._forward_io = self._backward_io = _common.perfect_io()
+            self._line_shapes = {name: {} for name in _DIRECTIONS}
         self._backend = self._new_backend(self._key)
 
     def _make_planes(self) -> list[DevicePlane]:
@@ -136,6 +146,9 @@ class CoreTile:
         shapes: dict[str, tuple[tuple[int, ...], type]] = {}
         for plane in self._planes:
             shapes |= plane.shapes((self.out_size, self.in_size))
+        for direction, lines in self._line_shapes.items():
+            for name, line_shape in lines.items():
+                shapes[f"{direction}_{name}"] = (line_shape, np.float32)
         return shapes
 
     def _allocate(self) -> None:
@@ -147,6 +160,7 @@ class CoreTile:
 
     def _draw_devices(self) -> None:
         """Draw the device-to-device spread, with the construction seed if one is given."""
+        self._draw_lines()
         key = self._device_key(getattr(self.config.device, "construction_seed", 0))
         for plane in self._planes:
             plane.draw(key)
@@ -157,6 +171,17 @@ class CoreTile:
             return self._key
         seed = np.random.SeedSequence(construction_seed)
         return tuple(int(word) for word in seed.generate_state(2, np.uint32))
+
+    def _draw_lines(self) -> None:
+        """Draw what the lines of each direction have of their own."""
+        for direction, lines in self._line_shapes.items():
+            if lines:
+                io = getattr(self.config, direction)
+                back = direction == "backward"
+                drawn = periphery.draw(io, back, self._key, lines)
+                for name, values in drawn.items():
+                    array = self._backend.array_from(values)
+                    self._arrays[f"{direction}_{name}"] = array
 
     # ---- product ---------------------------------------------------------------------
 
@@ -295,6 +320,9 @@ class CoreTile:
         if batch == 0:
             return
         back = which[0] == "b"
+        drawn = self._drawn("backward" if back else "forward")
+        if drawn is not None and periphery.AVERAGE in drawn:
+            self._average_before = self._backend.read(drawn[periphery.AVERAGE])
         self._backend.product(
             self._arrays["weights"],
             inputs,
@@ -305,6 +333,7 @@ class CoreTile:
             self._counters[which],
             _STREAMS[which],
             threads.get_num_threads(),
+            drawn,
         )
         self._counters[which] += batch
 
@@ -319,6 +348,136 @@ class CoreTile:
             How many vectors.
         """
         self._counters[which] -= batch
+        direction = which.removesuffix("_eval")
+        if batch > 0 and periphery.AVERAGE in self._line_shapes[direction]:
+            average = self._arrays[f"{direction}_{periphery.AVERAGE}"]
+            self._backend.write(average, self._average_before)
+
+    def _drawn(self, direction: str) -> dict[str, Any] | None:
+        """Return the arrays that the lines of a direction have, by their names."""
+        lines = self._line_shapes[direction]
+        if not lines:
+            return None
+        return {name: self._arrays[f"{direction}_{name}"] for name in lines}
+
+    def get_line_parameters(self, direction: str) -> dict[str, Floats]:
+        """Return copies of what the lines of a direction drew when the tile was built.
+
+        Parameters
+        ----------
+        direction : {"forward", "backward"}
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            Those of ``out_noise_values``, ``out_nonlinearity``,
+            ``out_nonlinearity_factor``, ``v_offset`` and ``w_asymmetry`` that the
+            parameters of the direction ask for.
+        """
+        with self.lock:
+            return {
+                name: self._read(f"{direction}_{name}")
+                for name in self._line_shapes[direction]
+                if name != periphery.AVERAGE
+            }
+
+    def set_line_parameters(
+        self, direction: str, parameters: Mapping[str, ArrayLike]
+    ) -> None:
+        """Replace some of what `get_line_parameters` returns.
+
+        Parameters
+        ----------
+        direction : {"forward", "backward"}
+        parameters : mapping of str to array_like
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a name is unknown, or a value is not finite or of another shape.
+        """
+        has = dict(self._line_shapes[direction])
+        has.pop(periphery.AVERAGE, None)
+        values = periphery.check(parameters, has)
+        with self.lock:
+            self._arrays |= {
+                f"{direction}_{name}": self._backend.array_from(value)
+                for name, value in values.items()
+            }
+            if "w_asymmetry" in values:
+                self._backend.weights_changed()
+
+    def trace(
+        self,
+        x_input: ArrayLike,
+        bias: bool = False,
+        in_trans: bool = False,
+        out_trans: bool = False,
+        is_test: bool = False,
+    ) -> dict[str, Floats]:
+        """Compute what `forward` would compute next, and return every step on the way.
+
+        Nothing is counted: a `forward` of the same vectors that follows has the same
+        result.
+
+        Parameters
+        ----------
+        x_input, bias, in_trans, out_trans, is_test
+            As in `forward`.
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            By the name of the step, in the order of the steps, of the last round of
+            bound management.  Of steps that a mv type takes once for each pass, all
+            are there, passes first.  The last is ``"output"``, the result of
+            `forward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type or shape.
+        """
+        with self.lock:
+            inputs, batch_shape = CoreTile._vectors(
+                self, x_input, "x_input", self.in_size, in_trans, bias
+            )
+            batch = math.prod(batch_shape)
+            wanted = periphery.traced(getattr(self.config, "forward", None))
+            planes = {}
+            for name, (_, passes) in wanted.items():
+                lines = self.in_size if name in _INPUT_STAGES else self.out_size
+                planes[name] = np.zeros((passes, batch, lines), dtype=np.float32)
+            result = np.empty((batch, self.out_size), dtype=np.float32)
+            if batch > 0:
+                drawn = self._drawn("forward")
+                if drawn is not None and periphery.AVERAGE in drawn:
+                    # Looking moves nothing on.
+                    average = self._backend.read(drawn[periphery.AVERAGE])
+                    drawn[periphery.AVERAGE] = self._backend.array_from(average)
+                which = "forward_eval" if is_test else "forward"
+                self._backend.product(
+                    self._arrays["weights"],
+                    inputs,
+                    result,
+                    batch,
+                    False,
+                    self._forward_io,
+                    self._counters[which],
+                    _STREAMS[which],
+                    1,
+                    drawn,
+                    {number: planes[name] for name, (number, _) in wanted.items()},
+                )
+            found = {}
+            for name, plane in {**planes, "output": result[None]}.items():
+                passes, lines = plane.shape[0], plane.shape[-1]
+                array = plane.reshape((passes, *batch_shape, lines))
+                first = in_trans if name in _INPUT_STAGES else out_trans
+                if first:
+                    array = np.ascontiguousarray(np.moveaxis(array, -1, 1))
+                found[name] = array[0] if passes == 1 else array
+            return found
 
     def _vectors(
         self,

@@ -65,7 +65,7 @@ class DevicePlane:
         weights: str = "weights",
     ) -> None:
         self.belong_to(tile)
-        self.device = device
+        self.device = device = device.resolved()
         self.number = number
         self.suffix = suffix
         self.weights = weights
@@ -137,7 +137,9 @@ class DevicePlane:
             spreads = {
                 "decay_scales": device.lifetime > 0.0 and device.lifetime_dtod,
                 "diffusion_rates": device.diffusion > 0.0 and device.diffusion_dtod,
-                "reset_bias": device.reset_dtod > 0.0,
+                # A symmetry point that is subtracted differs between crosspoints.
+                "reset_bias": device.reset_dtod > 0.0
+                or getattr(device, "subtract_symmetry_point", False),
                 "drift_nu": device.drift.nu and device.drift.nu_dtod,
             }
             for name in UPKEEP_PLANES:

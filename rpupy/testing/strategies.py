@@ -66,6 +66,10 @@ _TYPICAL = {
     "reference_mean": 0.125,
     "reference_std": 0.125,
     "res": 0.125,
+    "nu": 0.125,
+    "nu_k": 0.0625,
+    "nu_std": 0.25,
+    "log_g0": 0.25,
 }
 #: Parts of that size, the last ones outwards of what is usual.
 _STEPS = (0.0, 0.5, 1.0, 0.25, 1.5, 2.0, -0.5, -1.0)

@@ -199,6 +199,50 @@ class Tile(Programming):
         """Do what `forward` does."""
         return self.forward(x_input, out)
 
+    def trace(self, x_input: ArrayLike) -> dict[str, Floats]:
+        """Show every step of what `forward` would compute next; nothing is counted.
+
+        A `forward` of the same vectors that follows gives the last array, bit for bit.
+
+        Parameters
+        ----------
+        x_input : array_like of float32, shape (..., in_size)
+            Inputs; (in_size, ...) with `in_trans`.
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            Values after each step, in the order of the steps (docs/semantics.md), in
+            the last round of bound management that a vector took. Steps of the input
+            have a value for each column of the array: ``scaled``, ``input_rounded``,
+            ``input_clipped`` (what the DAC gives), ``input_noise``,
+            ``input_asymmetry``, ``driven``. Steps of the output: ``product`` (ideal,
+            of what is driven), ``ir_drop``, ``series``, ``weight_noise``, ``charge``,
+            ``nonlinearity``, ``output_asymmetry``, ``output_noise``,
+            ``output_rounded``, ``output_clipped`` (what the ADC gives), and
+            ``output``. A step that does nothing repeats the values before it. Steps
+            that a mv type takes several times have an axis more, passes first. Vectors
+            that never reach the array (zeros, entries that are not finite) have zeros
+            up to the output.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type or shape.
+        """
+        core = self.tile
+        with core.lock:
+            steps: dict[str, Floats] = core.trace(
+                x_input,
+                self.analog_bias,
+                self.in_trans,
+                self.out_trans,
+                not self.training,
+            )
+            if not self._plain:
+                steps["output"] = self._finish_forward(steps["output"])
+            return steps
+
     def backward(self, d_input: ArrayLike, out: Floats | None = None) -> Floats:
         """Multiply errors by the scales and the transposed weights.
 
@@ -518,19 +562,22 @@ class Tile(Programming):
         return self.tile.get_pulse_counters()
 
     def get_forward_parameters(self) -> dict[str, Floats]:
-        """Return what each line drew for the forward product: nothing so far.
+        """Return copies of what the lines drew for forward when the tile was built.
 
         Returns
         -------
-        dict
-            Empty.
+        dict of str to ndarray of float32
+            What the parameters of the forward product ask for: ``out_noise_values``,
+            ``out_nonlinearity`` and ``v_offset``, a number for each output;
+            ``out_nonlinearity_factor``, one number; ``w_asymmetry``, a number for each
+            device. Empty without such parameters.
         """
-        return {}
+        return self.tile.get_line_parameters("forward")
 
     def set_forward_parameters(
         self, parameters: Mapping[str, ArrayLike] | None = None, **kwargs: ArrayLike
     ) -> None:
-        """Replace what `get_forward_parameters` returns.
+        """Replace what `get_forward_parameters` returns, or some of it.
 
         Parameters
         ----------
@@ -541,25 +588,20 @@ class Tile(Programming):
 
         Raises
         ------
-        NotImplementedError
-            If there are any: lines draw nothing yet.
+        TypeError, ValueError
+            If a name is unknown, or a value is not finite or of another shape.
         """
-        if parameters or kwargs:
-            names = ", ".join([*(parameters or ()), *kwargs])
-            raise NotImplementedError(
-                f"parameters must be empty, got {names}: the lines of this tile draw"
-                " nothing"
-            )
+        self.tile.set_line_parameters("forward", {**(parameters or {}), **kwargs})
 
     def get_backward_parameters(self) -> dict[str, Floats]:
-        """Return what each line drew for the backward product: nothing so far.
+        """Return what the lines drew for backward: see `get_forward_parameters`.
 
         Returns
         -------
-        dict
-            Empty.
+        dict of str to ndarray of float32
+            A line on the output side of backward is an input of the tile.
         """
-        return {}
+        return self.tile.get_line_parameters("backward")
 
     def set_backward_parameters(
         self, parameters: Mapping[str, ArrayLike] | None = None, **kwargs: ArrayLike
@@ -573,7 +615,7 @@ class Tile(Programming):
         **kwargs
             The same.
         """
-        self.set_forward_parameters(parameters, **kwargs)
+        self.tile.set_line_parameters("backward", {**(parameters or {}), **kwargs})
 
     # ---- copies, other devices -------------------------------------------------------
 

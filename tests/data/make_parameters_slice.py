@@ -11,6 +11,7 @@ from pathlib import Path
 CLASSES = [
     "ConstantStepDevice",
     "DriftParameter",
+    "ExpStepDevice",
     "FloatingPointDevice",
     "FloatingPointRPUConfig",
     "IOManagedRPUConfig",
@@ -20,6 +21,9 @@ CLASSES = [
     "LinearStepDevice",
     "MappableRPU",
     "MappingParameter",
+    "PiecewiseStepDevice",
+    "PowStepDevice",
+    "PowStepReferenceDevice",
     "PrePostProcessingParameter",
     "PrePostProcessingRPU",
     "PulsedDevice",
@@ -28,6 +32,8 @@ CLASSES = [
     "SimpleDriftParameter",
     "SingleRPUConfig",
     "SoftBoundsDevice",
+    "SoftBoundsPmaxDevice",
+    "SoftBoundsReferenceDevice",
     "UpdateParameters",
 ]
 KEPT = ("type", "default", "compare", "always_show", "hide_if")

@@ -770,9 +770,9 @@ def test_line_parameters_that_are_not_there_are_refused(kind):
         tile.set_forward_parameters({})
         tile.set_backward_parameters()
         for call in (tile.set_forward_parameters, tile.set_backward_parameters):
-            with pytest.raises(NotImplementedError, match="parameters must be empty"):
+            with pytest.raises(ValueError, match="got 'out_noise_values'"):
                 call({"out_noise_values": np.ones(OUT)})
-            with pytest.raises(NotImplementedError, match="parameters must be empty"):
+            with pytest.raises(ValueError, match="parameters must have names"):
                 call(v_offset=np.ones(OUT))
 
 
@@ -838,6 +838,14 @@ def test_a_reading_that_fails_behind_the_product(x_values):
         with pytest.raises(FloatingPointError):
             tile.read_weights(x_values=x_values)
     tile.read_weights(x_values=x_values)
+
+
+def test_a_reading_whose_scaling_fails():
+    tile = made("constant")
+    tile.set_mapping_scales(1e-38)
+    with unchanged(tile), np.errstate(under="raise"):
+        with pytest.raises(FloatingPointError, match="underflow"):
+            tile.read_weights(apply_weight_scaling=True)
 
 
 @pytest.mark.parametrize("field", ["w_max_dtod", "dw_min_dtod", "up_down_dtod"])

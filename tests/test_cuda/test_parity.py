@@ -10,16 +10,22 @@ import pytest
 
 from rpupy import tiles
 from rpupy.configs import (
+    AnalogMVType,
     BoundManagementType,
     ConstantStepDevice,
+    ExpStepDevice,
     FloatingPointRPUConfig,
     IdealDevice,
     IOParameters,
     LinearStepDevice,
     NoiseManagementType,
+    PiecewiseStepDevice,
+    PowStepDevice,
+    PowStepReferenceDevice,
     PulseType,
     SingleRPUConfig,
     SoftBoundsDevice,
+    SoftBoundsReferenceDevice,
     UpdateParameters,
     WeightNoiseType,
 )
@@ -151,14 +157,64 @@ PERIPHERIES = {
         "inp_noise": 0.05,
     },
     "asymmetric": {"inp_asymmetry": 0.1, "out_asymmetry": 0.2, "out_scale": 1.3},
+    "sums": {"noise_management": NoiseManagementType.ABS_MAX_NP_SUM},
+    "average": {
+        "noise_management": NoiseManagementType.AVERAGE_ABS_MAX,
+        "nm_decay": 0.3,
+    },
+    "worst_case": {
+        "out_bound": 0.05,
+        "bound_management": BoundManagementType.ITERATIVE_WORST_CASE,
+    },
+    "lines": {
+        "out_noise_std": 0.3,
+        "out_nonlinearity": 0.5,
+        "out_nonlinearity_std": 0.2,
+        "slope_calibration": 0.5,
+        "v_offset_std": 0.1,
+        "r_series": 0.05,
+    },
+    "wires": {
+        "ir_drop": 1.0,
+        "ir_drop_g_ratio": 1e4,
+        "w_noise": 0.05,
+        "w_noise_type": WeightNoiseType.PCM_READ,
+    },
+    "passes": {
+        "mv_type": AnalogMVType.POS_NEG_SEPARATE,
+        "w_read_asymmetry_dtod": 0.2,
+        "ir_drop": 1.0,
+        "r_series": 0.05,
+        "v_offset_w_min": 0.0,
+    },
+    "digital_sum": {
+        "mv_type": AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+        "w_read_asymmetry_dtod": 0.2,
+        "w_noise": 0.05,
+        "w_noise_type": WeightNoiseType.PCM_READ,
+        "out_bound": 0.1,
+        "out_sto_round": True,
+    },
 }
 SHAPES = [(1, 1), (3, 5), (17, 65), (64, 64), (65, 16), (129, 130), (2, 1100), (70, 40)]
 BATCHES = [1, 3, 17, 65]
+#: Every shape and batch for the text of plain products and for that of every option.
+GRID = [
+    (name, shape, batch)
+    for name in ("rounds", "wires")
+    for shape in SHAPES
+    for batch in BATCHES
+]
+#: Every other option with each shape, and with each batch twice.
+SOME = [
+    (name, shape, BATCHES[(k + n) % 4])
+    for n, name in enumerate(PERIPHERIES)
+    for k, shape in enumerate(SHAPES)
+    if name not in ("rounds", "wires")
+]
 
 
-@pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", PERIPHERIES)
+@pytest.mark.parametrize(("name", "shape", "batch"), GRID + SOME, ids=str)
 def test_products_give_the_same_bits(
     name: str, shape: tuple[int, int], batch: int, backend: str
 ) -> None:
@@ -172,13 +228,20 @@ def test_products_give_the_same_bits(
     x = rng.standard_normal((batch, shape[1]), dtype=np.float32)
     d = rng.standard_normal((batch, shape[0]), dtype=np.float32)
     x[batch // 2] = 0.0
+    shown = [tile.trace(x) for tile in (here, there)]
+    assert list(shown[0]) == list(shown[1])
+    for step, values in shown[0].items():
+        assert bits(values) == bits(shown[1][step]), step
     for call in range(2):
         assert bits(there.forward(x)) == bits(here.forward(x)), call
         assert bits(there.backward(d)) == bits(here.backward(d)), call
     same(here, there)
 
 
-@pytest.mark.parametrize("name", ["default", "perfect", "weight_noise", "rounds"])
+@pytest.mark.parametrize(
+    "name",
+    [*("default", "perfect", "weight_noise", "rounds"), "average", "wires", "passes"],
+)
 def test_strange_inputs_give_the_same_bits(name: str, backend: str) -> None:
     io = PERIPHERIES[name]
     config = SingleRPUConfig(
@@ -211,6 +274,21 @@ DEVICES = {
         gamma_up=0.3, reverse_down=True, reverse_offset=0.05, **k
     ),
     "soft": lambda **k: SoftBoundsDevice(**k),
+    "soft_reference": lambda **k: SoftBoundsReferenceDevice(
+        slope_up_dtod=0.3,
+        reference_std=0.1,
+        subtract_symmetry_point=True,
+        reset_dtod=0.0,
+        **k,
+    ),
+    "exp": lambda **k: ExpStepDevice(dw_min_std_add=0.001, **k),
+    "pow": lambda **k: PowStepDevice(pow_gamma=0.5, pow_up_down_dtod=0.1, **k),
+    "pow_reference": lambda **k: PowStepReferenceDevice(
+        pow_gamma=1.5, reference_std=0.5, subtract_symmetry_point=True, **k
+    ),
+    "piecewise": lambda **k: PiecewiseStepDevice(
+        piecewise_up=[1.5, 1.0, -0.5], piecewise_down=[0.0, 1.0, 2.0], **k
+    ),
 }
 UPDATES: dict[str, tuple[dict[str, Any], float]] = {
     "default": ({}, 0.05),
@@ -254,7 +332,9 @@ def test_pulsed_updates_give_the_same_bits(
     device: str, name: str, noise: float, backend: str
 ) -> None:
     update, rate = UPDATES[name]
-    write_noise = {} if device == "constant" else {"write_noise_std": 2.0 * noise}
+    write_noise = {"write_noise_std": 2.0 * noise}
+    if device in ("constant", "pow_reference"):
+        write_noise = {}
     config = SingleRPUConfig(
         device=DEVICES[device](
             dw_min_std=noise, count_pulses=noise > 0.0, **write_noise
@@ -375,3 +455,23 @@ def test_every_maintenance_call(backend: str, runs: Any) -> None:
         call(here)
         call(there)
         same(here, there)
+
+
+def test_signs_of_zeros(backend: str) -> None:
+    device = SoftBoundsDevice(reset=-0.0, reset_std=0.0, w_min_dtod=0.0, lifetime=1.0)
+    for config in (
+        SingleRPUConfig(device=device),
+        SingleRPUConfig(device=IdealDevice()),
+    ):
+        here = tiles.AnalogTile(3, 20, config, rng=1)
+        there = here._to_backend(backend)
+        for call in (
+            lambda t: t.clip_weights(0.0),
+            lambda t: t.reset(),
+            lambda t: t.set_weights(np.full((3, 20), -0.0)),
+            lambda t: t.clip_weights(-0.0),
+            lambda t: t.decay_weights(),
+        ):
+            call(here)
+            call(there)
+            same(here, there)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from rpupy.configs import (
     ConstantStepDevice,
+    FloatingPointDevice,
     FloatingPointRPUConfig,
     IdealDevice,
     LinearStepDevice,
@@ -23,6 +25,7 @@ from rpupy.parameters import definition
 from rpupy.parameters.base import define, frozen_copy, integer
 from rpupy.parameters.effects import ALIASES, GROUPS, Effect, Setting
 from rpupy.parameters.explain import ActiveEffect, Explanation, explain, without
+from rpupy.registry import device_classes
 from rpupy.tiles import AnalogTile
 
 CLASSES = sorted(
@@ -304,6 +307,24 @@ def test_a_group_that_is_off_has_no_rows(group: str) -> None:
     }
     assert others - named <= also | {"device.up_down_dtod"}
     AnalogTile(2, 2, bare, rng=0)
+
+
+@pytest.mark.parametrize("cls", device_classes(), ids=lambda cls: cls.__name__)
+def test_every_device_has_a_table_and_goes_without(cls: type) -> None:
+    config: Any = FloatingPointRPUConfig()
+    if cls is not FloatingPointDevice:
+        config = SingleRPUConfig(device=cls())
+    for row in config.explain():
+        assert row.effect in GROUPS and row.size > 0 and row.acts_on, row
+        try:
+            bare = config.without(row.field)
+        except ConfigError as error:
+            assert "belongs to the law of the device" in str(error)
+        else:
+            bare.validate()
+            gone = fields(config.explain()) - fields(bare.explain())
+            kept_range = row.field.endswith("inp_bound")
+            assert row.field in gone or kept_range, row
 
 
 def test_noise_management_keeps_the_range_that_inputs_are_scaled_into() -> None:

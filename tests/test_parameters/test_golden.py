@@ -21,9 +21,12 @@ OWN_FIELDS = {
     "IOParameters": {"nm_decay": 1e-3, "nm_assumed_wmax": 0.6},
     "UpdateParameters": {"noise_aggregation": parameters.NoiseAggregation.PULSE},
     "MappableRPU": {"pre_post": parameters.PrePostProcessingParameter()},
+    "SoftBoundsPmaxDevice": {"mapping": parameters.PmaxMapping.REFERENCE},
 }
 OWN_TYPES = {
     ("InputRangeParameter", "calibration_info"): "str | None",
+    ("PiecewiseStepDevice", "piecewise_down"): "list[float]",
+    ("PiecewiseStepDevice", "piecewise_up"): "list[float]",
     ("SingleRPUConfig", "device"): "PulsedDevice | IdealDevice",
 }
 
@@ -64,7 +67,7 @@ def test_fields_types_and_defaults(name: str) -> None:
         declared = fields[field].type
         declared = declared if isinstance(declared, str) else declared.__name__
         assert declared == kind
-        if kind in ("bool", "int", "float"):
+        if kind in ("bool", "int", "float") and value is not None:
             assert type(value).__name__ == kind
 
 

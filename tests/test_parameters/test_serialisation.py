@@ -33,6 +33,8 @@ CLASSES = [
     configs.IdealDevice,
     configs.LinearStepDevice,
     configs.SoftBoundsDevice,
+    configs.SoftBoundsPmaxDevice,
+    configs.PiecewiseStepDevice,
     configs.MappingParameter,
 ]
 
@@ -51,6 +53,13 @@ def values(field: attrs.Attribute) -> st.SearchStrategy:
             return st.just(field.default)
         case "flag":
             return st.booleans()
+        case "reals":
+            number = st.floats(width=32, allow_nan=False, allow_infinity=False)
+            return st.lists(number, min_size=1, max_size=rule["most"])
+        case "derived":
+            return st.none() | st.floats(
+                width=32, allow_nan=False, allow_infinity=False
+            )
         case "text":
             return st.none() | st.text()
         case "integer":
@@ -156,8 +165,8 @@ def altered(*path: str, to: object) -> dict:
             "out_noise must be a finite number",
         ),
         (
-            altered("fields", "forward", "fields", "ir_drop", to=1.0),
-            "ir_drop = 1.0 is not built yet",
+            altered("fields", "update", "fields", "d_sparsity", to=True),
+            "d_sparsity = True is not built yet",
         ),
         (
             altered("fields", "update", "fields", "pulse_type", to={"enum": "X.Y"}),

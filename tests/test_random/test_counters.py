@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rpupy.configs import (
+    AnalogMVType,
     DriftParameter,
     IOParameters,
     LinearStepDevice,
@@ -25,6 +26,7 @@ from rpupy.testing.reference import RandomNumbers, ReferenceTile, Stream
 # Streams whose values share blocks, by the table of the layout.
 SHARING = {
     Stream.DEVICE,
+    Stream.IO_DEVICE,
     Stream.TRAIN_X,
     Stream.TRAIN_D,
     Stream.PULSE,
@@ -45,6 +47,12 @@ def everything():
         w_noise=0.1,
         w_noise_type=WeightNoiseType.ADDITIVE_CONSTANT,
         noise_management=NoiseManagementType.ABS_MAX,
+        mv_type=AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+        w_read_asymmetry_dtod=0.1,
+        out_noise_std=0.1,
+        out_nonlinearity=0.1,
+        out_nonlinearity_std=0.1,
+        v_offset_std=0.1,
     )
     device = LinearStepDevice(
         corrupt_devices_prob=0.2,
@@ -139,6 +147,13 @@ def test_bound_management_took_several_rounds(tile):
     tags = np.concatenate([d.counters[:, 3] for d in tile.log])
     rounds = np.unique((tags[tags >> 24 == noise] & 0xFFFF) >> 4)
     assert rounds.tolist() == list(range(len(rounds))) and len(rounds) > 2
+
+
+def test_passes_over_the_array_have_draws_of_their_own(tile):
+    tags = np.concatenate([d.counters[:, 3] for d in tile.log])
+    for purpose, parts in ((0, [0]), (1, [0]), (2, [0, 1]), (3, [0, 1]), (4, [0, 1])):
+        used = tags[tags >> 24 == Stream.PRODUCT + purpose] & 15
+        assert np.unique(used).tolist() == parts, purpose
 
 
 def test_no_number_is_used_twice(tile):

@@ -10,11 +10,16 @@ import rpupy
 from rpupy.configs import (
     BoundManagementType,
     ConstantStepDevice,
+    ExpStepDevice,
     IOParameters,
     LinearStepDevice,
     NoiseManagementType,
+    PiecewiseStepDevice,
+    PowStepDevice,
+    PowStepReferenceDevice,
     PulseType,
     SoftBoundsDevice,
+    SoftBoundsReferenceDevice,
     UpdateParameters,
     WeightNoiseType,
 )
@@ -268,6 +273,17 @@ DEVICES = {
     "constant": ConstantStepDevice(),
     "linear": LinearStepDevice(gamma_up=0.3, gamma_down=0.2, mult_noise=False),
     "soft": SoftBoundsDevice(write_noise_std=1.0, diffusion=0.01, lifetime=9.0),
+    "soft reference": SoftBoundsReferenceDevice(
+        slope_up_dtod=0.3, reference_std=0.1, subtract_symmetry_point=True
+    ),
+    "exp": ExpStepDevice(dw_min_std_add=0.001, dw_min_dtod_log_normal=True),
+    "pow": PowStepDevice(pow_gamma=0.5, pow_up_down_dtod=0.1),
+    "pow reference": PowStepReferenceDevice(
+        pow_gamma=1.5, reference_std=0.5, subtract_symmetry_point=True
+    ),
+    "piecewise": PiecewiseStepDevice(
+        piecewise_up=[1.5, 1.0, -0.5], piecewise_down=[0.0, 1.0, 2.0]
+    ),
 }
 UPDATES = {
     "default": UpdateParameters(),

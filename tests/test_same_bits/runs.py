@@ -20,17 +20,26 @@ import numpy as np
 
 from rpupy import tiles
 from rpupy.configs import (
+    AnalogMVType,
     BoundManagementType,
     ConstantStepDevice,
     DriftParameter,
+    ExpStepDevice,
     FloatingPointDevice,
     FloatingPointRPUConfig,
     IdealDevice,
     IOParameters,
     LinearStepDevice,
+    NoiseManagementType,
+    PiecewiseStepDevice,
+    PmaxMapping,
+    PowStepDevice,
+    PowStepReferenceDevice,
     SimpleDriftParameter,
     SingleRPUConfig,
     SoftBoundsDevice,
+    SoftBoundsPmaxDevice,
+    SoftBoundsReferenceDevice,
     UpdateParameters,
     WeightNoiseType,
 )
@@ -91,6 +100,67 @@ def _soft_bounds() -> SingleRPUConfig:
     return _single(device, update_bl_management=False, update_management=False)
 
 
+def _soft_bounds_pmax() -> SingleRPUConfig:
+    device = SoftBoundsPmaxDevice(
+        p_max=300, alpha=0.004, mapping=PmaxMapping.BOTH_CURVES, reverse_down=True
+    )
+    return _single(device)
+
+
+def _soft_bounds_reference() -> SingleRPUConfig:
+    device = SoftBoundsReferenceDevice(
+        lifetime=40.0,
+        reference_mean=0.05,
+        reference_std=0.1,
+        slope_down_dtod=0.1,
+        slope_up_dtod=0.2,
+        subtract_symmetry_point=True,
+        up_down=0.1,
+        write_noise_std=1.0,
+    )
+    return _single(device, update_bl_management=False, update_management=False)
+
+
+def _exp_step() -> SingleRPUConfig:
+    device = ExpStepDevice(
+        A_up=0.2, diffusion=0.001, dw_min_std_add=0.0005, dw_min_std_slope=0.01
+    )
+    return _single(device, update_bl_management=False)
+
+
+def _pow_step() -> SingleRPUConfig:
+    device = PowStepDevice(
+        dw_min_dtod_log_normal=True,
+        pow_gamma=1.7,
+        pow_up_down=0.2,
+        pow_up_down_dtod=0.1,
+        write_noise_std=0.5,
+    )
+    return _single(device, update_bl_management=False, update_management=False)
+
+
+def _pow_step_reference() -> SingleRPUConfig:
+    device = PowStepReferenceDevice(
+        lifetime=60.0,
+        pow_gamma=0.6,
+        reference_mean=0.1,
+        reference_std=0.3,
+        subtract_symmetry_point=True,
+        up_down=-0.2,
+    )
+    return _single(device, update_bl_management=False)
+
+
+def _piecewise_step() -> SingleRPUConfig:
+    device = PiecewiseStepDevice(
+        diffusion=0.001,
+        piecewise_down=[0.2, 0.8, 1.0, 1.5, 1.2],
+        piecewise_up=[1.5, 1.1, 0.9, 0.2, -0.1],
+        write_noise_std=1.5,
+    )
+    return _single(device, desired_bl=50, update_bl_management=False)
+
+
 def _everything() -> SingleRPUConfig:
     device = LinearStepDevice(
         construction_seed=77,
@@ -128,6 +198,44 @@ def _everything() -> SingleRPUConfig:
 
 def _ideal() -> SingleRPUConfig:
     return _single(IdealDevice(diffusion=0.001, lifetime=20.0))
+
+
+def _lines() -> SingleRPUConfig:
+    """Everything that lines and devices draw once, in two passes."""
+    values: dict[str, Any] = {
+        "noise_management": NoiseManagementType.AVERAGE_ABS_MAX,
+        "nm_decay": 0.2,
+        "bound_management": BoundManagementType.ITERATIVE_WORST_CASE,
+        "mv_type": AnalogMVType.POS_NEG_SEPARATE,
+        "w_read_asymmetry_dtod": 0.1,
+        "out_noise_std": 0.3,
+        "out_nonlinearity": 0.2,
+        "out_nonlinearity_std": 0.3,
+        "slope_calibration": 0.5,
+        "v_offset_std": 0.1,
+        "r_series": 0.01,
+    }
+    return SingleRPUConfig(
+        device=ConstantStepDevice(),
+        forward=noisy_io(**values),
+        backward=noisy_io(**values, v_offset_w_min=0.0),
+    )
+
+
+def _wires() -> SingleRPUConfig:
+    """Effects that need several products, and two conversions."""
+    values: dict[str, Any] = {
+        "noise_management": NoiseManagementType.ABS_MAX_NP_SUM,
+        "mv_type": AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+        "ir_drop": 1.0,
+        "ir_drop_g_ratio": 1e4,
+        "w_noise_type": WeightNoiseType.PCM_READ,
+    }
+    return SingleRPUConfig(
+        device=ConstantStepDevice(),
+        forward=noisy_io(**values, max_bm_res=1.0),
+        backward=noisy_io(**values),
+    )
 
 
 def _floating_point() -> FloatingPointRPUConfig:
@@ -179,12 +287,23 @@ SCENARIOS = {
     "linear_step_large": Scenario(_linear_step, 211, 157, 64, large=True),
     "soft_bounds_small": Scenario(_soft_bounds, 31, 17, 7),
     "soft_bounds_large": Scenario(_soft_bounds, 211, 157, 64, large=True),
+    "soft_bounds_pmax_small": Scenario(_soft_bounds_pmax, 19, 35, 6, 0.1),
+    "soft_bounds_reference_small": Scenario(_soft_bounds_reference, 31, 17, 7),
+    "exp_step_small": Scenario(_exp_step, 15, 49, 6),
+    "pow_step_small": Scenario(_pow_step, 23, 33, 5, bias=True),
+    "pow_step_reference_small": Scenario(_pow_step_reference, 17, 29, 8),
+    "piecewise_step_small": Scenario(_piecewise_step, 13, 37, 7),
+    "piecewise_step_large": Scenario(_piecewise_step, 157, 211, 32, large=True),
     "everything_small": Scenario(_everything, 17, 33, 7, bias=True),
     "everything_large": Scenario(_everything, 211, 157, 64, large=True),
     "ideal_small": Scenario(_ideal, 37, 13, 7),
     # Fewer vectors than threads: these share the outputs of each vector.
     "ideal_few": Scenario(_ideal, 1009, 1283, 2, 0.001, large=True),
     "ideal_large": Scenario(_ideal, 197, 163, 300, 0.001, large=True),
+    "lines_small": Scenario(_lines, 13, 70, 7, bias=True),
+    "lines_large": Scenario(_lines, 211, 157, 32, large=True),
+    "wires_small": Scenario(_wires, 70, 13, 7),
+    "wires_few": Scenario(_wires, 511, 643, 2, 0.001, large=True),
     "floating_point_small": Scenario(_floating_point, 37, 13, 7, bias=True),
     "floating_point_large": Scenario(_floating_point, 211, 157, 64, 0.001, large=True),
 }

@@ -4,6 +4,7 @@ import copy
 import pickle
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpupy.configs import (
+    AnalogMVType,
     ConstantStepDevice,
     FloatingPointDevice,
     FloatingPointRPUConfig,
@@ -440,14 +442,53 @@ def test_hidden_parameters() -> None:
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-def test_lines_draw_nothing(exact: Build, direction: str) -> None:
+def test_lines_of_exact_products_draw_nothing(exact: Build, direction: str) -> None:
     tile = exact(1, 1)
     assert getattr(tile, f"get_{direction}_parameters")() == {}
     set_parameters = getattr(tile, f"set_{direction}_parameters")
     set_parameters()
     set_parameters({})
-    with pytest.raises(NotImplementedError, match="must be empty, got v_offset, other"):
+    with pytest.raises(ValueError, match=r"lines draw nothing.*got 'v_offset'"):
         set_parameters({"v_offset": [0]}, other=[0])
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_what_lines_drew_is_read_set_and_saved(direction: str, tmp_path: Path) -> None:
+    io = IOParameters(
+        out_noise_std=0.1,
+        out_nonlinearity=0.2,
+        v_offset_std=0.1,
+        w_read_asymmetry_dtod=0.1,
+        mv_type=AnalogMVType.POS_NEG_SEPARATE,
+    )
+    config = SingleRPUConfig(device=IdealDevice(), forward=io, backward=io)
+    tile = AnalogTile(2, 3, config, rng=1)
+    read = getattr(tile, f"get_{direction}_parameters")
+    write = getattr(tile, f"set_{direction}_parameters")
+    lines = (2,) if direction == "forward" else (3,)
+    shapes = {name: values.shape for name, values in read().items()}
+    assert shapes == {
+        "out_noise_values": lines,
+        "out_nonlinearity": lines,
+        "out_nonlinearity_factor": (),
+        "v_offset": lines,
+        "w_asymmetry": (2, 3),
+    }
+    before = read()
+    write(v_offset=np.full(lines, 0.25), out_nonlinearity_factor=2)
+    assert (read()["v_offset"] == 0.25).all()
+    assert read()["out_nonlinearity_factor"] == 2
+    assert np.array_equal(read()["out_noise_values"], before["out_noise_values"])
+    read()["v_offset"][...] = 7  # a copy
+    tile.save(tmp_path / "tile.npz")
+    for twin in (tile.copy(), AnalogTile.load(tmp_path / "tile.npz")):
+        again = getattr(twin, f"get_{direction}_parameters")()
+        for name, values in read().items():
+            assert np.array_equal(again[name], values)
+    for name, wrong in (("v_offset", [1.0]), ("out_noise_values", [np.nan] * lines[0])):
+        with pytest.raises(ValueError, match=name):
+            write({name: wrong, "out_nonlinearity_factor": 3})
+    assert read()["out_nonlinearity_factor"] == 2
 
 
 # ---- elsewhere -----------------------------------------------------------------------

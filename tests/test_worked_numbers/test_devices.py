@@ -13,14 +13,21 @@ from scipy.special import ndtr
 from rpupy.configs import (
     ConstantStepDevice,
     DriftParameter,
+    ExpStepDevice,
     FloatingPointDevice,
     FloatingPointRPUConfig,
     IdealDevice,
     LinearStepDevice,
+    PiecewiseStepDevice,
+    PmaxMapping,
+    PowStepDevice,
+    PowStepReferenceDevice,
     PulseType,
     SimpleDriftParameter,
     SingleRPUConfig,
     SoftBoundsDevice,
+    SoftBoundsPmaxDevice,
+    SoftBoundsReferenceDevice,
     UpdateParameters,
 )
 from rpupy.parameters.base import frozen_copy
@@ -42,7 +49,7 @@ NO_SPREAD = {
     "reset_std": 0.0,
 }
 RANGE = {"dw_min": 0.02, "w_min": -0.6, "w_max": 0.8}
-NO_SLOPE_SPREAD = {"gamma_up_dtod": 0.0, "gamma_down_dtod": 0.0}
+OWN_SPREADS = ("gamma_up_dtod", "gamma_down_dtod", "pow_gamma_dtod")
 UP, DOWN = -1.0, 1.0
 
 
@@ -61,8 +68,8 @@ def make_tile(device, shape=(1, 1), seed=1, **options):
 
 def plain(kind, **fields):
     """A device without spread."""
-    spread = NO_SPREAD | (NO_SLOPE_SPREAD if kind is LinearStepDevice else {})
-    return kind(**(spread | fields))
+    own = {name: 0.0 for name in OWN_SPREADS if hasattr(kind, name)}
+    return kind(**(NO_SPREAD | own | fields))
 
 
 def pulse(tile, direction):
@@ -74,6 +81,14 @@ def pulse(tile, direction):
 
 LINEAR = {"gamma_up": 0.5, "gamma_down": 0.25}
 REVERSED = {"reverse_up": True, "reverse_down": True}
+AT_SYMMETRY = {"up_down": 0.25, "subtract_symmetry_point": True}
+EXP_2 = {
+    **{"A_up": 0.2, "A_down": 0.3, "gamma_up": 2, "gamma_down": 1},
+    **{"a": 1, "b": 0.1},
+}
+POW_REFERENCE = {"pow_gamma": 2, "reference_mean": 0.1}
+NODES_3 = {"piecewise_up": [1.5, 1, 0.5], "piecewise_down": [0.2, 1, 2]}
+NODE = {"piecewise_up": [1.5], "piecewise_down": [0.5]}
 # fmt: off
 CURVES = [
     (ConstantStepDevice, {}, 0, UP, [.02, .04, .1, .2, .4, .8, .8]),
@@ -109,6 +124,51 @@ CURVES = [
      [-.015, -.029625, -.0713426, -.1342022, -.2383874, -.4308071, -.5522897]),
     (SoftBoundsDevice, {"reverse_up": True}, 0, UP,
      [.02, .0406557, .1067759, .2322422, .5529047, .8, .8]),
+    (SoftBoundsReferenceDevice, {"reference_mean": .1}, 0, UP,
+     [.0175, .0345625, .083233, .1565693, .2781187, .5026082, .6443379]),
+    (SoftBoundsReferenceDevice, {"reference_mean": .1}, 0, DOWN,
+     [-.0233333, -.0458889, -.1091439, -.20127, -.3446692, -.5714907, -.6764077]),
+    (SoftBoundsReferenceDevice, AT_SYMMETRY, 0, UP,
+     [.0175, .0345625, .083233, .1565693, .2781187, .5026082, .6443379]),
+    (SoftBoundsReferenceDevice, AT_SYMMETRY, 0, DOWN,
+     [-.0175, -.0345625, -.083233, -.1565693, -.2781186, -.5026084, -.6443381]),
+    (ExpStepDevice, {}, 0, UP,
+     [.0196686, .0393078, .0980211, .1949989, .3834921, .8, .8]),
+    (ExpStepDevice, {}, 0, DOWN,
+     [-.0196685, -.0393066, -.0980102, -.1949362, -.383027, -.6, -.6]),
+    (ExpStepDevice, {}, .4, DOWN,
+     [.3800558, .3601167, .3003356, .2008586, .0029394, -.5538795, -.6]),
+    (ExpStepDevice, EXP_2, 0, UP,
+     [.0151144, .0300132, .0733541, .140723, .2551612, .4385113, .490174]),
+    (ExpStepDevice, EXP_2, 0, DOWN,
+     [-.014571, -.0290278, -.0716983, -.1403981, -.2681582, -.5675743, -.6]),
+    (ExpStepDevice, EXP_2, .4, DOWN,
+     [.3830659, .3662068, .3160951, .2342186, .0773318, -.3248337, -.6]),
+    (PowStepDevice, {"pow_gamma": 2}, 0, UP,
+     [.0065306, .012955, .0316165, .0608202, .1130177, .2330196, .3607377]),
+    (PowStepDevice, {"pow_gamma": 2}, 0, DOWN,
+     [-.0036735, -.0073021, -.017927, -.0348109, -.065794, -.1412036, -.2285261]),
+    (PowStepDevice, {"pow_gamma": 2}, .4, DOWN,
+     [.3897959, .379799, .35099, .3065801, .2291861, .0603026, -.1068177]),
+    (PowStepDevice, {"pow_gamma": 2, "pow_up_down": .25}, 0, UP,
+     [.0065306, .012955, .0316165, .0608202, .1130177, .2330196, .3607377]),
+    (PowStepDevice, {"pow_gamma": 2, "pow_up_down": .25}, 0, DOWN,
+     [-.0056113, -.0111441, -.0272857, -.0527477, -.0988202, -.2068009, -.3224591]),
+    (PowStepReferenceDevice, POW_REFERENCE, 0, UP,
+     [.005, .0099288, .0243032, .0469701, .0880157, .1850451, .292588]),
+    (PowStepReferenceDevice, POW_REFERENCE, 0, DOWN,
+     [-.005, -.0099288, -.0243032, -.0469701, -.0880157, -.1850452, -.2925882]),
+    (PowStepReferenceDevice, POW_REFERENCE, .4, DOWN,
+     [.3876531, .3755818, .340932, .2879137, .1966447, .0022992, -.1838043]),
+    (PiecewiseStepDevice, NODES_3, 0, UP,
+     [.0214286, .042551, .1041251, .2010221, .3751042, .7694604, .8]),
+    (PiecewiseStepDevice, NODES_3, 0, DOWN,
+     [-.0177143, -.0350237, -.0846139, -.1599898, -.2869516, -.531104, -.6]),
+    (PiecewiseStepDevice, NODES_3, .4, DOWN,
+     [.3714286, .3436735, .2650762, .1483569, -.0426422, -.4090134, -.6]),
+    (PiecewiseStepDevice, NODE, 0, UP, [.03, .06, .15, .3, .5999999, .8, .8]),
+    (PiecewiseStepDevice, NODE, 0, DOWN,
+     [-.01, -.02, -.05, -.1, -.2, -.4999998, -.6]),
 ]
 # fmt: on
 
@@ -139,21 +199,81 @@ def test_direction_of_a_pulse():
     np.testing.assert_allclose(tile.get_weights(), [[-0.02, 0.02, -0.02, 0.0]])
 
 
-@pytest.mark.parametrize(
-    ("direction", "steps"),
-    [
-        (UP, [0.0003279, 0.0101639, 0.02, 0.0331148, 0.0]),
-        (DOWN, [0.0, -0.0274074, -0.02, -0.0101235, -0.0002469]),
-    ],
-)
-def test_single_steps_of_reversed_soft_bounds(direction, steps):
+NODES_4 = {"piecewise_up": [1.5, 1, 0.5, 0.25], "piecewise_down": [0.2, 1, 2, 0.6]}
+PLACES = [-0.6, -0.3, 0.0, 0.4, 0.8]
+THIRDS = [-0.6, -0.1333333, 0.1, 0.3333333, 0.8]
+# fmt: off
+STEPS = [
+    (ExpStepDevice, {}, PLACES, UP, [.0199755, .0199098, .0196686, .0181208, 0]),
+    (ExpStepDevice, {}, PLACES, DOWN,
+     [0, -.0187374, -.0196685, -.0199443, -.0199906]),
+    (ExpStepDevice, EXP_2, PLACES, UP, [.0191202, .0179267, .0151144, .0046801, 0]),
+    (ExpStepDevice, EXP_2, PLACES, DOWN,
+     [0, -.0116661, -.014571, -.0169341, -.0182686]),
+    (PowStepDevice, {"pow_gamma": .5}, PLACES, UP,
+     [.02, .0177281, .0151186, .0106905, 0]),
+    (PowStepDevice, {"pow_gamma": .5}, PLACES, DOWN,
+     [0, -.0092582, -.0130931, -.0169031, -.02]),
+    (SoftBoundsDevice, REVERSED, PLACES, UP, [.0003279, .0101639, .02, .0331148, 0]),
+    (SoftBoundsDevice, REVERSED, PLACES, DOWN,
+     [0, -.0274074, -.02, -.0101235, -.0002469]),
+    (PiecewiseStepDevice, NODES_4, THIRDS, UP, [.03, .02, .015, .01, 0]),
+    (PiecewiseStepDevice, NODES_4, THIRDS, DOWN, [0, -.02, -.03, -.04, -.012]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("kind", "fields", "places", "direction", "steps"), STEPS)
+def test_single_steps(kind, fields, places, direction, steps):
     """Table 8.2."""
-    device = plain(SoftBoundsDevice, **RANGE, **REVERSED)
-    tile = make_tile(device, (1, 5))
-    start = np.array([[-0.6, -0.3, 0.0, 0.4, 0.8]])
-    tile.set_weights(start)
+    tile = make_tile(plain(kind, **RANGE, **fields), (1, 5))
+    tile.set_weights([places])
+    start = tile.get_weights()
     pulse(tile, direction)
     np.testing.assert_allclose(tile.get_weights() - start, [steps], atol=2e-6)
+
+
+# ---- 3.4 and 7.1: the curve of SoftBoundsPmaxDevice ----------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mapping", "start", "direction", "expected"),
+    [
+        (PmaxMapping.REFERENCE, -1, UP, {100: -0.69316, 500: 0.35983, 1000: 1.35587}),
+        (PmaxMapping.REFERENCE, 1, DOWN, {100: 0.80958, 500: 0.21276, 1000: -0.26461}),
+        (PmaxMapping.UP_CURVE, -1, UP, {100: -0.75204, 500: 0.12460, 1000: 1.00039}),
+        (PmaxMapping.UP_CURVE, 1, DOWN, {1000: 0.21291}),
+        (PmaxMapping.BOTH_CURVES, -1, UP, {1000: 1.00039}),
+        (PmaxMapping.BOTH_CURVES, 1, DOWN, {100: 0.75204, 1000: -1.00039}),
+    ],
+)
+def test_curve_of_pulses(mapping, start, direction, expected):
+    device = plain(SoftBoundsPmaxDevice, mapping=mapping)
+    tile = make_tile(device, desired_bl=20)
+    tile.set_weights([[start]])
+    found = {}
+    for pulses in range(20, 1001, 20):
+        pulse(tile, direction)
+        found[pulses] = tile.get_weights()[0, 0]
+    for pulses, weight in expected.items():
+        assert abs(found[pulses] - weight) < 2e-5
+
+
+# ---- 3.8: states outside of the bounds -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "direction", "expected"),
+    [(0.6, UP, 0.3), (0.6, DOWN, 0.299), (-0.6, DOWN, -0.600125), (0.2, UP, 0.2000241)],
+)
+def test_a_state_beyond_its_bounds_is_brought_back(start, direction, expected):
+    """The reference library answers NaN, or jumps to the other bound."""
+    fields = {"pow_gamma": 1.5, "reference_mean": 0.3}
+    tile = make_tile(plain(PowStepReferenceDevice, **fields))
+    tile.set_weights([[start]])
+    assert tile.get_weights()[0, 0] == np.float32(start)
+    pulse(tile, direction)
+    np.testing.assert_allclose(tile.get_weights(), [[expected]], atol=2e-6)
 
 
 # ---- 8.3: hidden parameters without spread -------------------------------------------
@@ -178,6 +298,54 @@ def test_single_steps_of_reversed_soft_bounds(direction, steps):
             ),
             {"slope_up": 0.000704225, "slope_down": -0.000819672},
         ),
+        (
+            plain(
+                SoftBoundsReferenceDevice, **RANGE, **AT_SYMMETRY, reference_mean=0.1
+            ),
+            {"reference": 0.2, "reset_bias": 0.1},
+        ),
+        (
+            plain(PowStepReferenceDevice, **RANGE, **AT_SYMMETRY, pow_gamma=2),
+            {"reference": 0.1502574, "reset_bias": 0.1502574},
+        ),
+        (
+            plain(
+                PowStepReferenceDevice,
+                **RANGE,
+                **AT_SYMMETRY,
+                pow_gamma=2,
+                n_estimation_steps=10,
+            ),
+            {"reference": 0.0337115, "reset_bias": 0.0337115},
+        ),
+        (
+            plain(SoftBoundsPmaxDevice),
+            {
+                "max_bound": 4.0829883,
+                "min_bound": -1.0,
+                "dwmin_up": 0.0025414941,
+                "dwmin_down": 0.001,
+                "slope_up": -0.00062245934,
+                "slope_down": 0.001,
+            },
+        ),
+        (
+            plain(
+                SoftBoundsPmaxDevice,
+                p_max=100,
+                alpha=0.02,
+                range_min=-0.3,
+                range_max=0.7,
+            ),
+            {
+                "max_bound": 0.8565177,
+                "min_bound": -0.3,
+                "dwmin_up": 0.0231303535,
+                "dwmin_down": 0.012,
+                "slope_up": -0.0270051,
+                "slope_down": 0.04,
+            },
+        ),
         (plain(ConstantStepDevice, up_down=1.5), {"dwmin_down": 0.0005}),
         (
             plain(ConstantStepDevice, up_down=1.5, enforce_consistency=False),
@@ -192,7 +360,7 @@ def test_single_steps_of_reversed_soft_bounds(direction, steps):
 def test_hidden_parameters(device, expected):
     found = make_tile(device, (2, 3)).get_hidden_parameters()
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(found[name], value, rtol=3e-6, err_msg=name)
 
 
 def test_constant_step_towards_a_bound_of_zero():
@@ -239,6 +407,15 @@ def test_decay_towards_the_reset_bias():
     check(tile, [0.43475, -0.24925, 0.09275])
     tile.decay_weights(-3)
     check(tile, [0.550175, -0.339025, 0.105575])
+
+
+def test_decay_and_reset_go_to_the_symmetry_point():
+    device = plain(SoftBoundsReferenceDevice, **RANGE, **AT_SYMMETRY, lifetime=10)
+    tile = row(device, [0.5])
+    tile.decay_weights()
+    check(tile, [0.46])
+    tile.reset_columns()
+    check(tile, [0.1])
 
 
 def test_decay_of_ideal_devices():
@@ -524,6 +701,72 @@ def test_spread_of_slopes():
     assert_variance(down, 0.16)
 
 
+def test_spread_of_exponents():
+    h = spread_of(
+        PowStepDevice(
+            pow_gamma=1.5, pow_gamma_dtod=0.2, pow_up_down=0.3, pow_up_down_dtod=0.1
+        )
+    )
+    std = 1.5 * np.sqrt(0.05)
+    np.testing.assert_allclose(std, 0.3354, rtol=1e-3)
+    assert_mean(h["gamma_up"], 1.5, std)
+    assert_mean(h["gamma_down"], 1.05, std)
+    assert_variance(h["gamma_up"], std**2)
+    assert_variance(h["gamma_down"], std**2)
+    assert_correlation(h["gamma_up"], h["gamma_down"], 0.6)
+    assert_correlation(h["gamma_up"], h["dwmin_up"], 0.0)
+
+
+def test_spread_of_slopes_with_a_reference():
+    h = spread_of(
+        plain(
+            SoftBoundsReferenceDevice,
+            **RANGE,
+            slope_up_dtod=0.5,
+            slope_down_dtod=0.2,
+            reference_mean=0.1,
+            reference_std=0.05,
+        )
+    )
+    mean, std = folded(1.0, 0.5)
+    np.testing.assert_allclose((mean, std), (1.0085, 0.4816), rtol=3e-3)
+    assert_mean(0.8 / h["max_bound"], mean, std)
+    assert_variance(0.8 / h["max_bound"], std**2)
+    assert_mean(-0.6 / h["min_bound"], 1.0, 0.2)
+    assert_variance(-0.6 / h["min_bound"], 0.2**2)
+    assert_mean(h["reference"], 0.1, 0.05)
+    assert_variance(h["reference"], 0.05**2)
+    assert_correlation(0.8 / h["max_bound"], 0.6 / h["min_bound"], 0.0)
+    assert_correlation(h["reference"], 0.6 / h["min_bound"], 0.0)
+    np.testing.assert_allclose(h["dwmin_up"], 0.02, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [SoftBoundsReferenceDevice, PowStepReferenceDevice])
+def test_each_device_has_its_own_symmetry_point(kind):
+    """After the subtraction, steps up and down are equal at weight 0 for each one."""
+    device = kind(
+        dw_min=0.01,
+        dw_min_std=0.0,
+        up_down=0.2,
+        up_down_dtod=0.2,
+        w_max_dtod=0.1,
+        w_min_dtod=0.1,
+        reference_std=0.0,
+        subtract_symmetry_point=True,
+    )
+    tile = make_tile(device, (100, 100))
+    steps = []
+    for direction in (UP, DOWN):
+        tile.set_weights(np.zeros((100, 100)))
+        pulse(tile, direction)
+        steps.append(tile.get_weights())
+    assert np.abs(steps[0]).min() > 0
+    np.testing.assert_allclose(steps[0], -steps[1], rtol=0, atol=1e-7)
+    hidden = tile.get_hidden_parameters()
+    assert np.array_equal(hidden["reference"], hidden["reset_bias"])
+    assert hidden["reference"].std() > 0.01
+
+
 def test_initial_weights_are_uniform():
     tile = make_tile(IdealDevice(), (300, 300))
     assert_distribution(tile.get_weights(), lambda w: (w + 0.1) / 0.2)
@@ -532,6 +775,8 @@ def test_initial_weights_are_uniform():
 
 
 # ---- 9: single pulses ----------------------------------------------------------------
+
+COMPLEX = {"dw_min_std_add": 0.003, "dw_min_std_slope": 0.02}
 
 
 @pytest.mark.parametrize(
@@ -551,6 +796,15 @@ def test_initial_weights_are_uniform():
             0.0075,
             0.005,
         ),
+        (SoftBoundsReferenceDevice, {}, 0.4, UP, 0.005, 0.005),
+        (SoftBoundsReferenceDevice, {"mult_noise": True}, -0.3, UP, 0.01375, 0.006875),
+        (ExpStepDevice, {}, 0.4, UP, 0.0090604, 0.0045302),
+        (ExpStepDevice, {}, 0.4, DOWN, -0.0099721, 0.0049861),
+        (ExpStepDevice, COMPLEX, 0.4, UP, 0.0090604, 0.0100302),
+        (ExpStepDevice, COMPLEX, 0.4, DOWN, -0.0099721, 0.0104861),
+        (PowStepDevice, {"pow_gamma": 1.7}, 0.4, UP, 0.0011887, 0.0005944),
+        (PowStepDevice, {"pow_gamma": 1.7}, -0.3, UP, 0.0066367, 0.0033183),
+        (PiecewiseStepDevice, NODES_3, 0.4, UP, 0.0078571, 0.0039286),
     ],
 )
 def test_steps_of_one_pulse(kind, fields, start, direction, mean, std):
@@ -585,6 +839,17 @@ def test_pulses_in_one_update_and_in_many_have_the_same_law():
     for _ in range(12):
         pulse(apart, UP)
     assert_same_distribution(together.get_weights(), apart.get_weights())
+
+
+def test_noise_of_exponential_steps_where_there_is_no_step():
+    """Near its end the step up is 0, but for noise that does not come from it."""
+    fields = EXP_2 | COMPLEX | {"dw_min": 0.01, "dw_min_std": 0.5}
+    tile = make_tile(plain(ExpStepDevice, **RANGE | fields), (300, 300))
+    tile.set_weights(np.full((300, 300), 0.6))
+    pulse(tile, UP)
+    steps = tile.get_weights().astype(np.float64) - np.float32(0.6)
+    assert_mean(steps, 0.0, 0.5 * 0.015)
+    assert_variance(steps, (0.5 * 0.015) ** 2)
 
 
 # ---- 9: write noise, diffusion, drift ------------------------------------------------

@@ -49,6 +49,27 @@ def round_to_grid(values: Any, step: Any, shift: Any) -> Any:
     return np.rint(values / step + shift) * step
 
 
-def exp(a: Floats) -> Floats:
+def power(base: Floats, exponent: Any) -> Floats:
+    """Return powers, limited as `exp` is; a base that is not a normal number counts as 0."""
+    base = np.maximum(base, SMALLEST_NORMAL).astype(np.float64)
+    log = np.where(base > SMALLEST_NORMAL, np.log(base), -1e30)
+    return exp(np.asarray(exponent, dtype=np.float64) * log)
+
+
+def exp(a: Any) -> Floats:
     """Return exponentials, limited to the range of normal and finite numbers."""
-    return np.asarray(np.exp(clip(a, -87, 88).astype(np.float64)), dtype=np.float32)
+    return np.asarray(
+        np.exp(clip(np.asarray(a, dtype=np.float64), -87, 88)), dtype=np.float32
+    )
+
+
+def chain_sum(values: Any) -> np.float32:
+    """Add as kernels do: 16 chains of every sixteenth number, then in pairs."""
+    rows = np.zeros((-(-len(values) // 16), 16), dtype=np.float32)
+    rows.flat[: len(values)] = values
+    chains = np.zeros(16, dtype=np.float32)
+    for row in rows:
+        chains = chains + row
+    while chains.size > 1:
+        chains = chains[: chains.size // 2] + chains[chains.size // 2 :]
+    return F32(chains[0])

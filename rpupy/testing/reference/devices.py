@@ -1,17 +1,18 @@
 """The devices: what is drawn at construction, and what a pulse does (devices.md).
 
 `LAWS` has one class for each kernel of a pulsed device.  Its `draw` returns the planes that
-the device has of its own, its `pulse` the weights after one pulse, before clipping.
+the device has of its own, or of the common ones what it changes, its `pulse` the weights
+after one pulse, before clipping, and its `limits` between what they are clipped then.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arithmetic import F32, Floats, exp, fma
+from .arithmetic import F32, SMALLEST_NORMAL, Floats, clip, exp, fma, power
 from .random_numbers import DeviceDraw, RandomNumbers, Stream
 
 Planes = dict[str, Floats]
@@ -119,38 +120,60 @@ def draw_pulsed_device(p: Any, xi: DeviceDraws) -> Planes:
     }
 
 
-class Law(Protocol):
+class Law:
     """What one device has of its own; `p` is its configuration, `h` its planes."""
 
-    @staticmethod
-    def draw(p: Any, h: Planes, xi: DeviceDraws) -> Planes:
-        """Draw the planes of the device itself."""
-
-    @staticmethod
-    def pulse(
-        p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
-    ) -> Floats:
-        """Return weights after one pulse; `noise` is ``dw_min_std * xi``."""
-
-
-class ConstantStep:
-    """The step is the same everywhere (devices.md 3.2)."""
-
-    @staticmethod
-    def draw(p: Any, h: Planes, xi: DeviceDraws) -> Planes:
-        """Nothing of its own."""
+    @classmethod
+    def draw(cls, p: Any, h: Planes, xi: DeviceDraws) -> Planes:
+        """Draw the planes of the device itself: none, unless a law says so."""
         return {}
 
-    @staticmethod
+    @classmethod
     def pulse(
-        p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
+        cls, p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
+    ) -> Floats:
+        """Return weights after one pulse; `noise` is ``dw_min_std * xi``."""
+        raise NotImplementedError
+
+    @classmethod
+    def limits(cls, h: Planes) -> tuple[Floats, Floats]:
+        """Return the range that weights have after a pulse."""
+        return h["min_bound"], h["max_bound"]
+
+
+def step_sizes(h: Planes, up: NDArray[np.bool_]) -> Floats:
+    """Return the signed step of each crosspoint."""
+    return np.where(up, h["dwmin_up"], -h["dwmin_down"])
+
+
+def drawn(xi: DeviceDraws, *dtods: float) -> list[Any]:
+    """Return the first normals of a device's own; zeros if it has no spread at all."""
+    numbers = (DeviceDraw.OWN_0, DeviceDraw.OWN_1, DeviceDraw.OWN_2)
+    return [
+        xi(n) if any(dtods) else F32(0) for n, _ in zip(numbers, dtods, strict=False)
+    ]
+
+
+def inverse_width(h: Planes) -> tuple[NDArray[np.bool_], Floats]:
+    """Return which ranges are empty, and the inverse of the width of the others."""
+    width = h["max_bound"] - h["min_bound"]
+    empty = width < SMALLEST_NORMAL
+    return empty, F32(1) / np.where(empty, F32(1), width)
+
+
+class ConstantStep(Law):
+    """The step is the same everywhere (devices.md 3.2)."""
+
+    @classmethod
+    def pulse(
+        cls, p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
     ) -> Floats:
         """Move by the step of the direction."""
-        scale = np.where(up, h["dwmin_up"], -h["dwmin_down"])
+        scale = step_sizes(h, up)
         return fma(scale, noise, scale) + w
 
 
-class LinearStep:
+class LinearStep(Law):
     """The step is a linear function of the weight (devices.md 3.3)."""
 
     @classmethod
@@ -159,7 +182,7 @@ class LinearStep:
         gammas = [F32(p.gamma_up), F32(p.gamma_down)]
         dtods = [F32(p.gamma_up_dtod), F32(p.gamma_down_dtod)]
         if any(dtods):
-            numbers = (DeviceDraw.SLOPE_UP, DeviceDraw.SLOPE_DOWN)
+            numbers = (DeviceDraw.OWN_0, DeviceDraw.OWN_1)
             gammas = [
                 fma(dtod, xi(number), gamma)
                 for dtod, number, gamma in zip(dtods, numbers, gammas, strict=True)
@@ -186,12 +209,12 @@ class LinearStep:
             planes[name] = np.where(zero, F32(0), slope)
         return planes
 
-    @staticmethod
+    @classmethod
     def pulse(
-        p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
+        cls, p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
     ) -> Floats:
         """Move by ``slope * w + scale``; additive noise keeps its size at w = 0."""
-        scale = np.where(up, h["dwmin_up"], -h["dwmin_down"])
+        scale = step_sizes(h, up)
         slope = np.where(up, h["slope_up"], -h["slope_down"])
         step = fma(slope, w, scale)
         return fma(step if p.mult_noise else scale, noise, step) + w
@@ -206,9 +229,214 @@ class SoftBounds(LinearStep):
         return cls.slopes(p, h, [F32(1), F32(1)], own_bounds=True)
 
 
+class ExpStep(Law):
+    """The step falls exponentially on the way to a bound (devices.md 3.6)."""
+
+    @classmethod
+    def pulse(
+        cls, p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
+    ) -> Floats:
+        """Move by ``s * max(1 - A exp(gamma z), 0)``, with one of two kinds of noise."""
+        empty, inverse = inverse_width(h)
+        z = fma(inverse * (F32(2) * F32(p.a)), w, F32(p.b))
+        factor = np.where(up, F32(-p.A_up), F32(-p.A_down))
+        gamma = np.where(up, F32(p.gamma_up), F32(-p.gamma_down))
+        part = np.maximum(fma(factor, exp(gamma * z), F32(1)), F32(0))
+        step = part * step_sizes(h, up)
+        spread = step
+        if p.dw_min_std_add != 0 or p.dw_min_std_slope != 0:
+            slope, add = F32(p.dw_min_std_slope), F32(p.dw_min_std_add)
+            spread = np.abs(step) + fma(slope, np.abs(w), add)
+        return np.where(empty, w, fma(spread, noise, step) + w)
+
+
+class PowStep(Law):
+    """The step is a power of the distance to the bound (devices.md 3.7)."""
+
+    @classmethod
+    def draw(cls, p: Any, h: Planes, xi: DeviceDraws) -> Planes:
+        """Draw the exponents, as steps are drawn."""
+        return cls.exponents(p, drawn(xi, p.pow_gamma_dtod, p.pow_up_down_dtod), h)
+
+    @staticmethod
+    def exponents(p: Any, spread: list[Any], h: Planes) -> Planes:
+        """Return the exponents that these normals give."""
+        gain = fma(F32(p.pow_gamma_dtod), spread[0], F32(1))
+        r = F32(p.pow_up_down_dtod) * spread[1]
+        up = (gain + F32(min(p.pow_up_down, 0.0)) + r) * F32(p.pow_gamma)
+        down = (gain - F32(max(p.pow_up_down, 0.0)) - r) * F32(p.pow_gamma)
+        if p.enforce_consistency:
+            up, down = np.abs(up), np.abs(down)
+        shape = h["max_bound"].shape
+        names = ("gamma_up", "gamma_down")
+        return {
+            name: np.array(np.broadcast_to(gamma, shape))
+            for name, gamma in zip(names, (up, down), strict=True)
+        }
+
+    @staticmethod
+    def step(h: Planes, v: Floats, up: NDArray[np.bool_]) -> Floats:
+        """Return the mean step from the state `v`."""
+        empty, inverse = inverse_width(h)
+        distance = np.where(up, h["max_bound"] - v, v - h["min_bound"])
+        gamma = np.where(up, h["gamma_up"], h["gamma_down"])
+        part = power(distance * inverse, gamma)
+        return np.where(empty, F32(0), part * step_sizes(h, up))
+
+    @classmethod
+    def pulse(
+        cls, p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
+    ) -> Floats:
+        """Move by a power of the relative distance to the bound ahead."""
+        step = cls.step(h, w, up)
+        return fma(step, noise, step) + w
+
+
+class PiecewiseStep(Law):
+    """The step is a piecewise linear function of the weight (devices.md 3.9)."""
+
+    @classmethod
+    def pulse(
+        cls, p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
+    ) -> Floats:
+        """Move by the step times what the nodes of the direction say."""
+        nodes = np.asarray([p.piecewise_up, p.piecewise_down], dtype=np.float32)
+        which = np.where(up, 0, 1)
+        factor = nodes[which, 0]
+        last = nodes.shape[1] - 1
+        if last > 0:
+            empty, inverse = inverse_width(h)
+            inverse = np.where(empty, F32(0), inverse)
+            q = np.maximum((w - h["min_bound"]) * (inverse * F32(last)), F32(0))
+            node = np.minimum(q, F32(last - 1)).astype(np.int64)
+            t = np.minimum(q - node.astype(np.float32), F32(1))
+            left, right = nodes[which, node], nodes[which, node + 1]
+            factor = fma(t, right, fma(-t, left, left))
+        step = factor * step_sizes(h, up)
+        return fma(step, noise, step) + w
+
+
+class WithReference(Law):
+    """The state is the weight plus a reference (devices.md 3.5, 3.8)."""
+
+    @classmethod
+    def limits(cls, h: Planes) -> tuple[Floats, Floats]:
+        """Return the range in which the state is within its bounds."""
+        reference = h["reference"]
+        return h["min_bound"] - reference, h["max_bound"] - reference
+
+    @staticmethod
+    def reference(p: Any, xi: Any, h: Planes, point: Any) -> Planes:
+        """Return the reference, and the reset bias that moves with it."""
+        own = fma(F32(p.reference_std), xi, F32(p.reference_mean))
+        planes = {"reference": np.array(np.broadcast_to(own, h["max_bound"].shape))}
+        if p.subtract_symmetry_point:
+            sound = (h["max_bound"] > 0) & (h["min_bound"] < 0)
+            point = np.where(sound, point, F32(0))
+            planes["reference"] = planes["reference"] + point
+            planes["reset_bias"] = h["reset_bias"] + point
+        return planes
+
+
+class SoftBoundsReference(WithReference):
+    """Soft bounds of the weight plus a reference (devices.md 3.5)."""
+
+    @classmethod
+    def draw(cls, p: Any, h: Planes, xi: DeviceDraws) -> Planes:
+        """Draw bounds of other slopes, and the reference."""
+        xi_up, xi_down, xi_reference = drawn(
+            xi, p.slope_up_dtod, p.slope_down_dtod, p.reference_std
+        )
+        high, low = h["max_bound"], h["min_bound"]
+        sound = (high > 0) & (low < 0)
+        with np.errstate(divide="ignore", over="ignore"):
+            far = high / np.abs(fma(F32(p.slope_up_dtod), xi_up, F32(1)))
+            deep = low / np.abs(fma(F32(p.slope_down_dtod), xi_down, F32(1)))
+        largest = np.finfo(np.float32).max
+        planes = {
+            "max_bound": np.where(sound, np.minimum(far, largest), high),
+            "min_bound": np.where(sound, np.maximum(deep, -largest), low),
+        }
+        up, down = h["dwmin_up"], h["dwmin_down"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slopes = up / planes["max_bound"] - down / planes["min_bound"]
+            point = np.where(slopes == 0, F32(0), (up - down) / slopes)
+        return planes | cls.reference(p, xi_reference, h | planes, point)
+
+    @classmethod
+    def pulse(
+        cls, p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
+    ) -> Floats:
+        """Move by ``s * (1 - v / bound)``; additive noise keeps its size at v = 0."""
+        bound = np.where(up, h["max_bound"], h["min_bound"])
+        flat = np.where(up, bound, -bound) < SMALLEST_NORMAL
+        inverse = np.where(flat, F32(0), F32(1) / np.where(flat, F32(1), bound))
+        scale = step_sizes(h, up)
+        step = scale * fma(-(w + h["reference"]), inverse, F32(1))
+        return fma(step if p.mult_noise else scale, noise, step) + w
+
+
+class PowStepReference(WithReference):
+    """Power steps of the weight plus a reference (devices.md 3.8)."""
+
+    @classmethod
+    def draw(cls, p: Any, h: Planes, xi: DeviceDraws) -> Planes:
+        """Draw the exponents and the reference."""
+        *spread, xi_reference = drawn(
+            xi, p.pow_gamma_dtod, p.pow_up_down_dtod, p.reference_std
+        )
+        planes = PowStep.exponents(p, spread, h)
+        point: Any = F32(0)
+        if p.subtract_symmetry_point:
+            h = h | planes
+            n = p.n_estimation_steps
+            point = cls.walk(n, h) if n > 0 else cls.root(h)
+        return planes | cls.reference(p, xi_reference, h, point)
+
+    @staticmethod
+    def pair(h: Planes, v: Floats) -> Floats:
+        """Return what a pulse up and a pulse down move together."""
+        up = np.ones(v.shape, dtype=bool)
+        return PowStep.step(h, v, up) + PowStep.step(h, v, ~up)
+
+    @classmethod
+    def walk(cls, pairs: int, h: Planes) -> Floats:
+        """Return where pairs of pulses lead from 0."""
+        v = np.zeros_like(h["max_bound"])
+        for _ in range(pairs):
+            v = clip(v + cls.pair(h, v), h["min_bound"], h["max_bound"])
+        return v
+
+    @classmethod
+    def root(cls, h: Planes) -> Floats:
+        """Return where both steps are equal, by bisection; 0 where they never are."""
+        low, high = h["min_bound"], h["max_bound"]
+        exists = (cls.pair(h, low) > 0) & (cls.pair(h, high) < 0)
+        middle = np.zeros_like(low)
+        for _ in range(32):
+            middle = (low + high) * F32(0.5)
+            below = cls.pair(h, middle) > 0
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return np.where(exists, middle, F32(0))
+
+    @classmethod
+    def pulse(
+        cls, p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
+    ) -> Floats:
+        """Bring the state into its bounds, then move as PowStep does."""
+        w = clip(w, *cls.limits(h))
+        step = PowStep.step(h, w + h["reference"], up)
+        return fma(step, noise, step) + w
+
+
 #: The law of each kernel.
 LAWS: dict[str, type[Law]] = {
     "constant_step": ConstantStep,
+    "exp_step": ExpStep,
     "linear_step": LinearStep,
+    "piecewise_step": PiecewiseStep,
+    "pow_step": PowStep,
+    "pow_step_reference": PowStepReference,
     "soft_bounds": SoftBounds,
+    "soft_bounds_reference": SoftBoundsReference,
 }

@@ -18,19 +18,108 @@ from .arithmetic import (
     F32,
     SMALLEST_NORMAL,
     Floats,
+    chain_sum,
     clip,
     fma,
     resolution,
     round_to_grid,
 )
-from .random_numbers import Pass, Purpose, RandomNumbers, Stream
+from .random_numbers import LineDraw, Pass, Purpose, RandomNumbers, Stream
+
+TWO_PASSES = (
+    AnalogMVType.POS_NEG_SEPARATE,
+    AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+)
+
+
+class LineDraws:
+    """What lines and devices draw once for the product (mvm.md 3)."""
+
+    def __init__(self, random: RandomNumbers, shape: tuple[int, int]) -> None:
+        self.random = random
+        self.shape = shape
+        self.devices: Any = None
+
+    def _normals(self, number: int, elements: Any) -> Any:
+        return self.random.normals(
+            Stream.IO_DEVICE,
+            elements,
+            0,
+            draw=number >> 2,
+            part=number & 3,
+            shares_block=True,
+        )
+
+    def _of_devices(self) -> Any:
+        """Draw for each crosspoint: once, a device is the same in both directions."""
+        if self.devices is None:
+            crosspoints = np.arange(math.prod(self.shape)).reshape(self.shape)
+            self.devices = self._normals(LineDraw.W_ASYMMETRY, crosspoints)
+        return self.devices
+
+    def of(self, io: Any, backward: bool) -> dict[str, Any]:
+        """Draw for one direction, as far as its parameters ask for it."""
+        drawn: dict[str, Any] = {}
+        if io is None or io.is_perfect or io.mv_type is AnalogMVType.IDEAL:
+            return drawn
+        first = LineDraw.BACKWARD if backward else 0
+        lines = np.arange(self.shape[1] if backward else self.shape[0])
+        bound = F32(io.out_bound) if io.out_bound > 0.0 else F32(1)
+        if io.out_noise_std > 0.0:
+            z = self._normals(first + LineDraw.OUT_NOISE, lines)
+            drawn["out_noise_values"] = np.abs(
+                F32(io.out_noise) * (F32(1) + F32(io.out_noise_std) * z)
+            )
+        mean = 0.0
+        if io.out_nonlinearity > 0.0:
+            z = self._normals(first + LineDraw.NONLINEARITY, lines)
+            spread = F32(1) + F32(max(io.out_nonlinearity_std, 0.0)) * z
+            strengths = np.abs(F32(io.out_nonlinearity) / bound * spread)
+            drawn["out_nonlinearity"] = strengths
+            mean = math.fsum(strengths.tolist()) / len(strengths)
+        if io.out_nonlinearity > 0.0 or io.r_series > 0.0:
+            slope = 1.0
+            if io.slope_calibration > 0.0:
+                loss = mean + max(io.r_series, 0.0)
+                slope += loss * io.slope_calibration * float(bound)
+            drawn["out_nonlinearity_factor"] = F32(slope * slope)
+        if io.v_offset_std > 0.0:
+            z = self._normals(first + LineDraw.V_OFFSET, lines)
+            drawn["v_offset"] = np.maximum(F32(io.v_offset_std) * z, F32(0))
+        if io.w_read_asymmetry_dtod > 0.0 and io.mv_type in TWO_PASSES:
+            std = F32(io.w_read_asymmetry_dtod)
+            drawn["w_asymmetry"] = F32(1) + std * self._of_devices()
+        return drawn
 
 
 class Vector:
-    """The way of one vector through the array (mvm.md 2 to 7)."""
+    """The way of one vector through the array (mvm.md 2 to 7).
+
+    Parameters
+    ----------
+    random : RandomNumbers
+    weights : ndarray of float32
+        With outputs as rows.
+    io : IOParameters or None
+        None for an exact product.
+    which : Pass
+    ordinal : int
+        Number of the vector in its pass.
+    drawn : dict
+        What `LineDraws` gave; ``w_asymmetry`` with outputs as rows, too.
+    average : float
+        The running mean of noise management after this vector, if it has one.
+    """
 
     def __init__(
-        self, random: RandomNumbers, weights: Floats, io: Any, which: Pass, ordinal: int
+        self,
+        random: RandomNumbers,
+        weights: Floats,
+        io: Any,
+        which: Pass,
+        ordinal: int,
+        drawn: dict[str, Any] | None = None,
+        average: Any = 0.0,
     ) -> None:
         self.random = random
         self.weights = weights
@@ -38,6 +127,8 @@ class Vector:
         self.backward = which in (Pass.BACKWARD, Pass.BACKWARD_EVAL)
         self.stream = Stream.PRODUCT + 5 * which
         self.ordinal = ordinal
+        self.drawn = drawn or {}
+        self.average = average
         self.tie_distance = math.inf
 
     def product(self, x: Floats) -> Floats:
@@ -58,11 +149,18 @@ class Vector:
             if self.backward or io.inp_noise <= 0.0:
                 return np.zeros(len(self.weights), dtype=np.float32)
         repeats = (
-            io.bound_management is BoundManagementType.ITERATIVE and not self.backward
+            io.bound_management is not BoundManagementType.NONE and not self.backward
+        )
+        starts_anew = (
+            io.bound_management is BoundManagementType.ITERATIVE_WORST_CASE
+            and io.noise_management is not NoiseManagementType.ABS_MAX_NP_SUM
         )
         step = self._step(io.inp_res, io.inp_bound)
         reduction, number = F32(1), 0
         while True:
+            if number == 1 and starts_anew:
+                s, reduction = self._worst_case(x), F32(1)
+                s = s if s >= SMALLEST_NORMAL else F32(1)
             c = (F32(1) / s if managed else F32(1)) / reduction
             y, fits = self._round(x, c, number)
             if (
@@ -77,14 +175,35 @@ class Vector:
 
     def _noise_management(self, x: Floats) -> np.float32:
         io = self.io
-        cap = F32(io.nm_thres)
         kind = io.noise_management
         if kind is NoiseManagementType.NONE:
             return F32(1)
         if kind is NoiseManagementType.CONSTANT:
-            return cap if cap > 0 else F32(1)
-        s = x.max() if kind is NoiseManagementType.MAX else np.abs(x).max()
+            return F32(io.nm_thres) if io.nm_thres > 0 else F32(1)
+        if kind is NoiseManagementType.AVERAGE_ABS_MAX:
+            return F32(self.average)
+        if kind is NoiseManagementType.ABS_MAX_NP_SUM:
+            return self._worst_case(x)
+        return self._capped(
+            x.max() if kind is NoiseManagementType.MAX else np.abs(x).max()
+        )
+
+    def _capped(self, s: Any) -> np.float32:
+        cap = F32(self.io.nm_thres)
         return min(s, cap) if cap > 0 else F32(s)
+
+    def _worst_case(self, x: Floats) -> np.float32:
+        """At least the output that positive or negative inputs alone could cause."""
+        io = self.io
+        s = self._capped(np.abs(x).max())
+        zero = F32(0)
+        sums = chain_sum(np.maximum(x, zero)), chain_sum(np.maximum(-x, zero))
+        bound = F32(io.out_bound) if io.out_bound > 0.0 else F32(1)
+        worst = max(sums) * F32(io.nm_assumed_wmax) / bound
+        step = self._step(io.inp_res, io.inp_bound)
+        if step > 0:
+            worst = min(worst, s * F32(io.max_bm_res) / step)
+        return max(s, worst)
 
     @staticmethod
     def _step(res: float, bound: float) -> np.float32:
@@ -92,7 +211,9 @@ class Vector:
             return F32(0)
         return resolution(res) * F32(2) * F32(bound)
 
-    def _drawn(self, kind: str, purpose: Purpose, number: int, lines: int) -> Any:
+    def _drawn(
+        self, kind: str, purpose: Purpose, number: int, lines: int, part: int = 0
+    ) -> Any:
         """Draw for each line; lines 64q + 16l + r have value l of block 16q + r."""
         line = np.arange(lines)
         draw = getattr(self.random, kind)
@@ -100,7 +221,7 @@ class Vector:
             self.stream + purpose,
             line // 64 * 16 + line % 16,
             self.ordinal,
-            draw=number << 4,
+            draw=number << 4 | part,
             part=line % 64 // 16,
             shares_block=True,
         )
@@ -108,7 +229,19 @@ class Vector:
     def _round(self, x: Floats, c: np.float32, number: int) -> tuple[Floats, bool]:
         """Run one round of bound management, without the digital factor."""
         io = self.io
-        # The input: scale, round, clip, noise, asymmetry.
+        v = self._input(x, c, number)
+        if io.mv_type not in TWO_PASSES:
+            return self._convert(self._analog(v, number, 0), number, 0)
+        parts = [np.maximum(v, F32(0)), np.minimum(v, F32(0))]
+        analog = [self._analog(part, number, k) for k, part in enumerate(parts)]
+        if io.mv_type is AnalogMVType.POS_NEG_SEPARATE:
+            return self._convert(analog[0] + analog[1], number, 0)
+        results = [self._convert(y, number, k) for k, y in enumerate(analog)]
+        return results[0][0] + results[1][0], results[0][1] and results[1][1]
+
+    def _input(self, x: Floats, c: np.float32, number: int) -> Floats:
+        """Scale, round, clip, noise, asymmetry."""
+        io = self.io
         v = x * c
         step = self._step(io.inp_res, io.inp_bound)
         if step > 0:
@@ -124,30 +257,79 @@ class Vector:
             v = fma(F32(io.inp_noise), z, v)
         if io.inp_asymmetry != 0.0:
             v = np.where(v < 0, v * (F32(1) - F32(io.inp_asymmetry)), v)
+        return v
 
-        # The array.
-        y = self._matrix_product(v)
-        noisy_weights = (
-            io.w_noise_type is WeightNoiseType.ADDITIVE_CONSTANT and io.w_noise > 0.0
+    def _analog(self, v: Floats, number: int, part: int) -> Floats:
+        """Run one pass over the array: product, wires, resistance, noise (mvm.md 6)."""
+        io = self.io
+        weights = self.weights
+        if part == 1 and "w_asymmetry" in self.drawn:
+            weights = weights * self.drawn["w_asymmetry"]
+        y = self._matrix_product(v, weights)
+        if io.ir_drop > 0.0:
+            y = self._wires(y, v, weights)
+        if io.r_series > 0.0 or "v_offset" in self.drawn:
+            y = self._resistance(y, v)
+        if io.w_noise <= 0.0 or io.w_noise_type is WeightNoiseType.NONE:
+            return y
+        sizes = np.ones_like(weights)
+        if io.w_noise_type is WeightNoiseType.PCM_READ:
+            sizes = np.abs(weights)
+        # In double precision: the squares of single precision over- and underflow.
+        variance = sizes.astype(np.float64) @ v.astype(np.float64) ** 2
+        z = self._drawn("normals", Purpose.WEIGHT_NOISE, number, y.size, part)
+        return fma(F32(F32(io.w_noise) * np.sqrt(variance)), z, y)
+
+    def _wires(self, y: Floats, v: Floats, weights: Floats) -> Floats:
+        """Subtract the voltage loss along the wires (mvm.md 6, step 2)."""
+        n = F32(v.size)
+        rest = F32(1) - np.arange(v.size, dtype=np.float32) / n
+        slope = self._matrix_product(v * (F32(1) - rest * rest), weights)
+        current = self._matrix_product(np.abs(v), np.abs(weights))
+        a = current * (n / F32(self.io.ir_drop_g_ratio))
+        c = a * fma(a, fma(a, F32(0.05), F32(-0.2)), F32(0.5))
+        largest = np.finfo(np.float32).max
+        return np.asarray(
+            clip(fma(c * -F32(self.io.ir_drop), slope, y), -largest, largest)
         )
-        if noisy_weights:
-            norm = F32(math.sqrt(math.fsum(float(entry) ** 2 for entry in v)))
-            if norm > 0:
-                z = self._drawn("normals", Purpose.WEIGHT_NOISE, number, y.size)
-                y = fma(F32(io.w_noise) * norm, z, y)
 
-        # The output: asymmetry, noise, round, clip.
+    def _resistance(self, y: Floats, v: Floats) -> Floats:
+        """Apply voltage offsets and series resistance (mvm.md 6, step 3)."""
+        io = self.io
+        offset = self.drawn.get("v_offset", F32(0))
+        r, w_min = F32(max(io.r_series, 0.0)), F32(io.v_offset_w_min)
+        kept = F32(1) - offset
+        if w_min == 0.0:
+            return kept * y / fma(r, np.abs(y), F32(1))
+        reference = -w_min * chain_sum(v)
+        if r == 0.0:
+            return kept * y - offset * (F32(2) * reference)
+        whole = y + reference
+        loss = fma(r, np.abs(reference), F32(1))
+        result = kept * whole / fma(r, np.abs(whole), F32(1))
+        return np.asarray(result - (offset + F32(1)) * (reference / loss))
+
+    def _convert(self, y: Floats, number: int, part: int) -> tuple[Floats, bool]:
+        """Nonlinearity, asymmetry, noise, round, clip (mvm.md 7)."""
+        io = self.io
+        if "out_nonlinearity_factor" in self.drawn:
+            strengths = self.drawn.get("out_nonlinearity", F32(0))
+            factor = self.drawn["out_nonlinearity_factor"]
+            y = y * factor / (np.abs(strengths * y) + F32(1))
         if io.out_asymmetry > 0.0:
             y = np.where(y < 0, y * (F32(1) - F32(io.out_asymmetry)), y)
-        if io.out_noise > 0.0:
-            z = self._drawn("normals", Purpose.OUTPUT_NOISE, number, y.size)
-            y = fma(F32(io.out_noise), z, y)
-        uncertain = io.inp_noise > 0.0 or io.out_noise > 0.0 or noisy_weights
+        noises = self.drawn.get("out_noise_values")
+        noisy = noises is not None or io.out_noise > 0.0
+        if noisy:
+            z = self._drawn("normals", Purpose.OUTPUT_NOISE, number, y.size, part)
+            y = fma(F32(io.out_noise) if noises is None else noises, z, y)
+        weight_noise = io.w_noise > 0.0 and io.w_noise_type is not WeightNoiseType.NONE
+        uncertain = noisy or weight_noise or io.inp_noise > 0.0 or bool(self.drawn)
         step = self._step(io.out_res, io.out_bound)
         if step > 0:
             shift = F32(0)
             if io.out_sto_round:
-                u = self._drawn("uniforms", Purpose.OUTPUT_ROUND, number, y.size)
+                u = self._drawn("uniforms", Purpose.OUTPUT_ROUND, number, y.size, part)
                 shift = u - F32(0.5)
             if uncertain:
                 at = y / step + shift
@@ -166,9 +348,10 @@ class Vector:
     def _note_ties(self, distances: Any) -> None:
         self.tie_distance = min(self.tie_distance, float(np.min(distances)))
 
-    def _matrix_product(self, x: Floats) -> Floats:
+    def _matrix_product(self, x: Floats, weights: Any = None) -> Floats:
         """Multiply: for each output one chain of fused multiply-adds over inputs."""
-        y = np.zeros(len(self.weights), dtype=np.float32)
-        for column, factor in zip(self.weights.T, x, strict=True):
+        weights = self.weights if weights is None else weights
+        y = np.zeros(len(weights), dtype=np.float32)
+        for column, factor in zip(weights.T, x, strict=True):
             y = fma(column, factor, y)
         return y

@@ -17,6 +17,7 @@ class Stream(enum.IntEnum):
     """What random numbers are for: the top byte of a counter."""
 
     DEVICE = 0
+    IO_DEVICE = 1
     INIT = 2
     TRAIN_X = 3
     TRAIN_D = 4
@@ -63,8 +64,22 @@ class DeviceDraw(enum.IntEnum):
     DRIFT_NU = 7
     CORRUPT_CHOICE = 8
     CORRUPT_VALUE = 9
-    SLOPE_UP = 12
-    SLOPE_DOWN = 13
+    OWN_0 = 12
+    OWN_1 = 13
+    OWN_2 = 14
+
+
+class LineDraw(enum.IntEnum):
+    """Draws of a line, and of a device for negative inputs, numbered as those of devices.
+
+    Lines of the backward direction have the numbers of the second four.
+    """
+
+    OUT_NOISE = 0
+    NONLINEARITY = 1
+    V_OFFSET = 2
+    BACKWARD = 4
+    W_ASYMMETRY = 8
 
 
 def philox4x32(counters: ArrayLike, key: tuple[int, int]) -> Words:

@@ -13,7 +13,7 @@ from rpupy.parameters.enums import PulseType
 
 from .arithmetic import F32, SMALLEST_NORMAL, Floats, clip, fma
 from .devices import LAWS, DeviceDraws, draw_pulsed_device
-from .product import Vector
+from .product import LineDraws, Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream, key_of
 from .trains import (
     Side,
@@ -67,7 +67,7 @@ class ReferenceTile:
         self.out_size = out_size
         self.in_size = in_size
         self.config = config
-        self.device = config.device
+        self.device = config.device.resolved()
         self.log: list[Draw] = []
         self.key = key_of(seed)
         self.random = RandomNumbers(self.key, self.log)
@@ -120,6 +120,13 @@ class ReferenceTile:
         if self.pulsed:
             self.law = LAWS[kernel]
             self._draw_device()
+        # What lines drew in each direction, and the running means of noise management.
+        draws = LineDraws(self.random, shape)
+        self.lines = {
+            name: draws.of(getattr(config, name, None), name == "backward")
+            for name in ("forward", "backward")
+        }
+        self.averages = {"forward": F32(-1), "backward": F32(-1)}
         self.set_weights_uniform_random(-0.1, 0.1)
 
     # ---- devices ---------------------------------------------------------------------
@@ -152,7 +159,7 @@ class ReferenceTile:
                 shares_block=True,
             )
         w = self.law.pulse(self.device, h, w, up[hit], noise)
-        self.true_weights[hit] = clip(w, h["min_bound"], h["max_bound"])
+        self.true_weights[hit] = clip(w, *self.law.limits(h))
         self.pulse_ordinals[hit] = ordinal + np.uint32(1)
 
     # ---- product ---------------------------------------------------------------------
@@ -193,14 +200,32 @@ class ReferenceTile:
         name = which.name.lower()
         result = np.empty((len(inputs), len(weights)), dtype=np.float32)
         self.tie_distance = np.full(len(inputs), np.inf)
+        direction = "backward" if name.startswith("backward") else "forward"
+        drawn = dict(self.lines[direction])
+        if "w_asymmetry" in drawn and direction == "backward":
+            drawn["w_asymmetry"] = drawn["w_asymmetry"].T
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for b, x in enumerate(inputs):
                 ordinal = self.counters[name] + b
-                vector = Vector(self.random, weights, io, which, ordinal)
+                average = self._average(direction, io, x)
+                vector = Vector(
+                    self.random, weights, io, which, ordinal, drawn, average
+                )
                 result[b] = vector.product(x)
                 self.tie_distance[b] = vector.tie_distance
         self.counters[name] += len(inputs)
         return result
+
+    def _average(self, direction: str, io: Any, x: Floats) -> Any:
+        """Count a vector for the running mean of its largest magnitude."""
+        if io is not None and np.isfinite(x).all():
+            largest, before = np.abs(x).max(), self.averages[direction]
+            if before < 0:
+                self.averages[direction] = largest
+            else:
+                decay = F32(io.nm_decay)
+                self.averages[direction] = largest * decay + before * (F32(1) - decay)
+        return self.averages[direction]
 
     # ---- update ----------------------------------------------------------------------
 
@@ -471,6 +496,31 @@ class ReferenceTile:
             self.dw_min = mean
         self.true_weights[...] = self._within_bounds(self.true_weights)
         self._show()
+
+    # ---- state -----------------------------------------------------------------------
+
+    def adopt(self, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        """Go on from what `state` of a core tile of the same configuration returned."""
+        self.counters = dict(meta["counters"])
+        self.learning_rate = meta["learning_rate"]
+        self.drift_time = meta["drift_time"]
+        for name in self.hidden:
+            plane = np.broadcast_to(arrays[name], self.weights.shape)
+            self.hidden[name] = np.array(plane)
+        for direction, drawn in self.lines.items():
+            for name in drawn:
+                drawn[name] = np.array(arrays[f"{direction}_{name}"])
+        self.weights[...] = arrays["weights"]
+        if self.pulsed:
+            self.dw_min, self.granularity = meta["dw_min"], meta["granularity"]
+            self.low, self.high = self.hidden["min_bound"], self.hidden["max_bound"]
+            self.pulse_ordinals[...] = arrays["pulse_ordinals"]
+        if "persistent_weights" in arrays:
+            self.true_weights[...] = arrays["persistent_weights"]
+        if self.has_drift:
+            self.drift_start[...] = arrays["drift_start"]
+            self.drift_since[...] = arrays["drift_since"]
+            self.drift_previous[...] = arrays["drift_previous"]
 
 
 def _vectors(
