@@ -447,7 +447,7 @@ cdef class CpuBackend:
         scratch = self.reserve(self.table.update_compound_scratch(args))
         with nogil:
             self.table.update_compound(args, scratch)
-        self.packed_is_stale = True
+        self.weights_changed()
 
     def reduce_compound(self, list nodes, cnp.ndarray counters, int threads):
         """Compute the weights that products see from those of the planes."""
@@ -460,7 +460,7 @@ cdef class CpuBackend:
         args.count = <int> len(nodes)
         with nogil:
             self.table.reduce_compound(args)
-        self.packed_is_stale = True
+        self.weights_changed()
 
     def populate(self, int number, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
                  int threads, uint32_t plane=0):
