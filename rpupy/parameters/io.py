@@ -16,8 +16,11 @@ from .enums import (
 )
 from .fields import choice, flag, integer, real
 
-__all__ = ["IOParameters"]
+__all__ = ["IOParameters", "IOParametersNodal"]
 
+_NODAL = {"mv_type": (AnalogMVType.NODAL,)}
+_OF_WIRES = Effect("ir drop", unit="ohm", choices=_NODAL)
+_FOR_WIRES = Setting(needs=("r_word_line", "r_bit_line"), choices=_NODAL)
 _FOR_BOUNDS = Setting(needs=("bound_management",), idle_in=("backward",))
 
 
@@ -257,9 +260,17 @@ class IOParameters(Parameters):
         Raises
         ------
         ConfigError
-            If noise management is on and `inp_bound` is not 1.
+            If noise management is on and `inp_bound` is not 1, or `mv_type` does not
+            belong to the class.
         """
         super().validate()
+        if self.mv_type is AnalogMVType.NODAL and not isinstance(
+            self, IOParametersNodal
+        ):
+            raise ConfigError(
+                f"{type(self).__name__}.mv_type can be NODAL in IOParametersNodal only,"
+                " which has the resistances of the wires"
+            )
         ideal = self.is_perfect or self.mv_type is AnalogMVType.IDEAL
         managed = self.noise_management is not NoiseManagementType.NONE
         if managed and not ideal and self.inp_bound != 1.0:
@@ -267,3 +278,44 @@ class IOParameters(Parameters):
                 "IOParameters.inp_bound must be 1.0 with noise_management = "
                 f"{self.noise_management}, got {self.inp_bound}"
             )
+
+
+@define
+class IOParametersNodal(IOParameters):
+    """Settings of a product through wires with resistance, solved exactly.
+
+    Weights are pairs of conductances, positive ones in one array and negative ones in
+    another, between word lines (inputs) and bit lines (outputs) whose segments have
+    resistance. The nodal equations are solved anew whenever weights have changed
+    (`rpupy.parasitics`, which needs SciPy), and give the weights that all products then
+    multiply by; converters and noise are those of `IOParameters`.
+
+    Backward, bit lines are driven and word lines sensed, at the same ends. With the same
+    resistances in ``forward`` and ``backward`` both directions see the same weights.
+
+    Parameters
+    ----------
+    mv_type : AnalogMVType
+        NODAL; anything else ignores the wires.
+    r_word_line, r_bit_line : float
+        Resistance of a segment of a wire between two crosspoints, in ohms.
+    g_max : float
+        Conductance of a weight of size `w_max`, in siemens.
+    w_max : float
+        Weight of the largest conductance; larger weights conduct more.
+    drive_both_ends, sense_both_ends : bool
+        Whether word lines, and bit lines, are connected at both of their ends.
+
+    Notes
+    -----
+    LAPACK solves the equations, whose last bits differ between machines; so, unlike all
+    else, products in this mode are the same on one machine only.
+    """
+
+    mv_type: AnalogMVType = choice(AnalogMVType.NODAL)
+    r_word_line: float = real(0.35, low=0, effect=_OF_WIRES)
+    r_bit_line: float = real(0.35, low=0, effect=_OF_WIRES)
+    g_max: float = real(5e-6, above=0, effect=_FOR_WIRES)
+    w_max: float = real(1.0, above=0, effect=_FOR_WIRES)
+    drive_both_ends: bool = flag(False, effect=_FOR_WIRES)
+    sense_both_ends: bool = flag(False, effect=_FOR_WIRES)

@@ -257,6 +257,11 @@ class CompoundTile(CoreTile):
     def _packed_reads(self, config: Any, name: str) -> Floats:
         """Pack the parameters of reads, whose lines draw nothing so far."""
         io = getattr(config, name)
+        if io.mv_type is AnalogMVType.NODAL and not io.is_perfect:
+            raise NotImplementedError(
+                f"{type(config).__name__}.{name}.mv_type = {io.mv_type} is not built for"
+                " reads"
+            )
         drawn = periphery.shapes(io, self.out_size, (self.out_size, self.in_size))
         if drawn:
             raise NotImplementedError(

@@ -24,6 +24,7 @@ from rpupy.parameters.in_use import parameters_in_use
 
 from . import _common, _cpu, periphery
 from ._common import Floats, real_number, size, whole_number
+from .nodal import NodalWeights, sees_wires
 from .plane import UPKEEP_PLANES, DevicePlane
 
 #: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
@@ -115,6 +116,11 @@ class CoreTile:
         else:
             self._forward_io = self._backward_io = _common.perfect_io()
             self._line_shapes = {name: {} for name in _DIRECTIONS}
+        self._nodal = {
+            name: NodalWeights(getattr(self.config, name))
+            for name in _DIRECTIONS
+            if sees_wires(getattr(self.config, name, None))
+        }
         self._backend = self._new_backend(self._key)
 
     def _make_planes(self) -> list[DevicePlane]:
@@ -320,11 +326,13 @@ class CoreTile:
         if batch == 0:
             return
         back = which[0] == "b"
-        drawn = self._drawn("backward" if back else "forward")
+        direction = "backward" if back else "forward"
+        weights = self._seen_weights(direction)
+        drawn = self._drawn(direction)
         if drawn is not None and periphery.AVERAGE in drawn:
             self._average_before = self._backend.read(drawn[periphery.AVERAGE])
         self._backend.product(
-            self._arrays["weights"],
+            weights,
             inputs,
             result,
             batch,
@@ -352,6 +360,13 @@ class CoreTile:
         if batch > 0 and periphery.AVERAGE in self._line_shapes[direction]:
             average = self._arrays[f"{direction}_{periphery.AVERAGE}"]
             self._backend.write(average, self._average_before)
+
+    def _seen_weights(self, direction: str) -> Any:
+        """Return the weights that the products of a direction multiply by."""
+        weights = self._arrays["weights"]
+        if direction in self._nodal:
+            return self._nodal[direction].of(weights, self._backend)
+        return weights
 
     def _drawn(self, direction: str) -> dict[str, Any] | None:
         """Return the arrays that the lines of a direction have, by their names."""
@@ -457,7 +472,7 @@ class CoreTile:
                     drawn[periphery.AVERAGE] = self._backend.array_from(average)
                 which = "forward_eval" if is_test else "forward"
                 self._backend.product(
-                    self._arrays["weights"],
+                    self._seen_weights("forward"),
                     inputs,
                     result,
                     batch,
