@@ -372,19 +372,19 @@ class TransferCompound(UnitCell):
 
     gamma: float = real(0.0, effect=Setting())
     gamma_vec: list[float] = reals((), least=0, most=_MOST)
-    transfer_every: float = real(1.0)
+    transfer_every: float = real(1.0, effect=Setting())
     no_self_transfer: bool = flag(True)
     transfer_every_vec: list[float] = reals((), least=0, most=_MOST)
     units_in_mbatch: bool = flag(
         True, effect=Setting(splits="the periods of transfers count mini-batches")
     )
-    n_reads_per_transfer: int = integer(1, low=1)
+    n_reads_per_transfer: int = integer(1, low=1, effect=Setting())
     transfer_columns: bool = flag(True)
-    with_reset_prob: float = real(0.0, low=0, high=1)
+    with_reset_prob: float = real(0.0, low=0, high=1, effect=Setting())
     random_selection: bool = flag(False)
-    fast_lr: float = real(1.0)
+    fast_lr: float = real(1.0, effect=Setting())
     scale_fast_lr: bool = flag(True)
-    transfer_lr: float = real(1.0)
+    transfer_lr: float = real(1.0, effect=Setting())
     transfer_lr_vec: list[float] = reals((), least=0, most=_MOST)
     scale_transfer_lr: bool = flag(True)
     transfer_forward: IOParameters = part(IOParameters)
@@ -497,9 +497,9 @@ class BufferedTransferCompound(TransferCompound):
     transfer_update: UpdateParameters = part(
         UpdateParameters, default=_default_transfer_update
     )
-    thres_scale: float = real(1.0, above=0)
-    step: float = real(1.0)
-    momentum: float = real(0.1)
+    thres_scale: float = real(1.0, above=0, effect=Setting())
+    step: float = real(1.0, effect=Setting())
+    momentum: float = real(0.1, effect=Setting())
     forget_buffer: bool = flag(True)
 
 
@@ -573,19 +573,19 @@ class ChoppedTransferCompound(TransferCompound):
     transfer_update: UpdateParameters = part(
         UpdateParameters, default=_default_transfer_update
     )
-    in_chop_prob: float = real(0.1, high=1)
+    in_chop_prob: float = real(0.1, high=1, effect=Setting())
     in_chop_random: bool = flag(True)
-    out_chop_prob: float = real(0.0, high=1)
-    buffer_granularity: float = real(1.0)
-    auto_granularity: float = real(0.0)
-    step: float = real(1.0)
-    momentum: float = real(0.0)
+    out_chop_prob: float = real(0.0, high=1, effect=Setting())
+    buffer_granularity: float = real(1.0, effect=Setting())
+    auto_granularity: float = real(0.0, effect=Setting())
+    step: float = real(1.0, effect=Setting())
+    momentum: float = real(0.0, effect=Setting())
     forget_buffer: bool = flag(True)
     no_buffer: bool = flag(False)
     auto_scale: bool = flag(
         False, effect=Setting(splits="the rate of auto_scale depends on their size")
     )
-    auto_momentum: float = real(0.99)
+    auto_momentum: float = real(0.99, effect=Setting())
     correct_gradient_magnitudes: bool = flag(False)
 
     def periods(self, slices: int) -> tuple[float, ...]:
@@ -669,10 +669,10 @@ class DynamicTransferCompound(ChoppedTransferCompound):
     node: ClassVar[str] = "dynamic"
 
     in_chop_random: bool = flag(False)
-    in_chop_prob: float = real(0.1, above=0, high=1)
+    in_chop_prob: float = real(0.1, above=0, high=1, effect=Setting())
     experimental_correct_accumulation: bool = flag(False)
-    buffer_cap: float = real(0.0)
-    tail_weightening: float = real(5.0, above=0)
+    buffer_cap: float = real(0.0, effect=Setting())
+    tail_weightening: float = real(5.0, above=0, effect=Setting())
     noise_gate: bool = flag(True)
 
     def validate(self) -> None:
@@ -754,12 +754,12 @@ class MixedPrecisionCompound(DigitalRankUpdateCell):
     transfer_every: int = integer(
         1, effect=Setting(splits="the period of the writes counts mini-batches")
     )
-    n_rows_per_transfer: int = integer(-1, low=-1)
+    n_rows_per_transfer: int = integer(-1, low=-1, effect=Setting())
     random_row: bool = flag(False)
-    granularity: float = real(0.0, low=0)
-    transfer_lr: float = real(1.0)
-    n_x_bins: int = integer(0)
-    n_d_bins: int = integer(0)
+    granularity: float = real(0.0, low=0, effect=Setting())
+    transfer_lr: float = real(1.0, effect=Setting())
+    n_x_bins: int = integer(0, effect=Setting())
+    n_d_bins: int = integer(0, effect=Setting())
     stoc_round_x: bool = flag(True)
     stoc_round_d: bool = flag(True)
 
