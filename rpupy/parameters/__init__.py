@@ -37,6 +37,7 @@ from .enums import (
 )
 from .io import (
     IOParameters,
+    IOParametersIRDropT,
 )
 from .mapping import (
     MappableRPU,
@@ -61,6 +62,7 @@ __all__ = [
     "CountLRFeedbackPolicy",
     "DriftParameter",
     "IOParameters",
+    "IOParametersIRDropT",
     "InputRangeParameter",
     "MappableRPU",
     "MappingParameter",
