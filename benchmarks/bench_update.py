@@ -14,13 +14,34 @@ import numpy as np
 
 from rpupy.configs import (
     ConstantStepDevice,
+    ExpStepDevice,
     LinearStepDevice,
+    PiecewiseStepDevice,
+    PowStepDevice,
+    PowStepReferenceDevice,
     SingleRPUConfig,
     SoftBoundsDevice,
+    SoftBoundsReferenceDevice,
 )
 from rpupy.tiles import AnalogTile
 
-DEVICES = (ConstantStepDevice, LinearStepDevice, SoftBoundsDevice)
+DEVICES = (
+    ConstantStepDevice,
+    LinearStepDevice,
+    SoftBoundsDevice,
+    SoftBoundsReferenceDevice,
+    ExpStepDevice,
+    PowStepDevice,
+    PowStepReferenceDevice,
+    PiecewiseStepDevice,
+)
+#: Settings without which a device would not be itself, for both libraries.
+FIELDS = {
+    "PiecewiseStepDevice": {
+        "piecewise_up": [1.5, 1.2, 1.0, 0.8, 0.5],
+        "piecewise_down": [0.5, 0.8, 1.0, 1.2, 1.5],
+    },
+}
 
 
 def main() -> None:
@@ -60,13 +81,14 @@ def measure(
 ) -> list[str]:
     """Measure one row of the table."""
     size = len(weights)
-    tile = AnalogTile(size, size, SingleRPUConfig(device=device()), rng=1)
+    fields = FIELDS.get(device.__name__, {})
+    tile = AnalogTile(size, size, SingleRPUConfig(device=device(**fields)), rng=1)
     tile.set_weights(weights)
     tile.set_learning_rate(0.01)
     calls = {"rpupy": lambda: tile.update(x, d)}
     if side.torch is not None:
         reference = side.reference_tile(
-            getattr(side.reference_devices, device.__name__)(), size, weights
+            getattr(side.reference_devices, device.__name__)(**fields), size, weights
         )
         tx, td = side.torch.from_numpy(x), side.torch.from_numpy(d)
         calls["reference"] = side.without_gradient(lambda: reference.update(tx, td))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from rpupy.fitting import DeviceFit
+
 __all__ = [
     "compute_pulse_response",
     "compute_pulse_statistics",
@@ -382,10 +384,14 @@ def _draw_nominal(axes: Axes, nominal: Floats | None, every: int = 1) -> None:
     axes.plot(
         at, nominal[at], color=NOMINAL, ls="--", lw=1.2, label="no spread, no noise"
     )
-    # Room for the legend below all traces.
+    _leave_room_below(axes)
+    axes.legend(fontsize="small", loc="lower left")
+
+
+def _leave_room_below(axes: Axes) -> None:
+    """Make place for a legend below all that is drawn."""
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.12 * (high - low), high)
-    axes.legend(fontsize="small", loc="lower left")
 
 
 def _points(count: int) -> NDArray[Any]:
@@ -402,3 +408,94 @@ def _figure_of(axes: Axes) -> Figure:
 
 def _name(device: Any) -> str:
     return type(getattr(device, "device", device)).__name__
+
+
+# ---- fits ----------------------------------------------------------------------------
+
+
+def draw_fit(fit: DeviceFit, n_traces: int = 3) -> Figure:
+    """Draw how well a device explains the records that it was fitted to.
+
+    Parameters
+    ----------
+    fit : rpupy.fitting.DeviceFit
+        The fit; `DeviceFit.plot` calls this.
+    n_traces : int
+        Number of cells whose records are drawn.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    shown = min(size(n_traces, "n_traces"), len(fit.weights))
+    figure = new_figure(13.0, 4.0)
+    records, residuals, histogram = figure.subplots(
+        1, 3, gridspec_kw={"width_ratios": [5, 5, 3]}
+    )
+    predicted = fit.weights[:, 1:] - fit.residuals
+    at = _points(len(fit.pulses))
+    for k in range(shown):
+        colour = TRACES[k % len(TRACES)]
+        records.plot(
+            at + 1,
+            fit.weights[k, 1:][at],
+            color=colour,
+            ls="",
+            marker=".",
+            markersize=2,
+            label="readings" if k == 0 else None,
+        )
+        records.plot(
+            at + 1,
+            predicted[k][at],
+            color=NOMINAL,
+            lw=0.7,
+            label="prediction of each from those before" if k == 0 else None,
+        )
+    _leave_room_below(records)
+    records.set(
+        title=f"{shown} of {len(fit.weights)} cells", xlabel=PULSES, ylabel=WEIGHT
+    )
+    records.legend(fontsize="small", loc="lower left", markerscale=4)
+
+    starts = np.where(np.isfinite(fit.residuals), fit.weights[:, :-1], np.nan)
+    for way, colour, label in ((1, UP, "pulses up"), (-1, DOWN, "pulses down")):
+        chosen = fit.pulses == way
+        w, z = starts[:, chosen].ravel(), fit.standardised_residuals[:, chosen].ravel()
+        seen = np.isfinite(w) & np.isfinite(z)
+        order = np.argsort(w[seen], kind="stable")
+        if order.size < 20:
+            continue
+        parts = np.array_split(order, 20)
+        centres = [float(w[seen][part].mean()) for part in parts]
+        means = np.array([float(z[seen][part].mean()) for part in parts])
+        stds = np.array([float(z[seen][part].std()) for part in parts])
+        residuals.plot(
+            centres, means, color=colour, marker="o", markersize=3, label=label
+        )
+        residuals.fill_between(
+            centres, means - stds, means + stds, color=colour, alpha=0.15, lw=0
+        )
+    for level in (-1.0, 0.0, 1.0):
+        residuals.axhline(level, color="0.5", lw=0.8, ls="-" if level == 0 else ":")
+    residuals.set(
+        title="Residuals: mean ± one standard deviation",
+        xlabel="weight before the pulse (normalised units)",
+        ylabel="standardised residual",
+        ylim=(-2.5, 2.5),
+    )
+    residuals.legend(fontsize="small", loc="upper right")
+
+    z = fit.standardised_residuals[np.isfinite(fit.standardised_residuals)]
+    bins = np.linspace(-4.0, 4.0, 41)
+    histogram.hist(z, bins, density=True, color=TRACES[5], label="residuals")
+    fine = np.linspace(-4.0, 4.0, 200)
+    law = np.exp(-0.5 * fine**2) / np.sqrt(2.0 * np.pi)
+    histogram.plot(fine, law, color=NOMINAL, ls="--", lw=1.2, label="normal law")
+    histogram.set(
+        title="Their distribution", xlabel="standardised residual", ylabel="density"
+    )
+    histogram.set_ylim(0.0, 1.25 * histogram.get_ylim()[1])
+    histogram.legend(fontsize="small", loc="upper left")
+    figure.suptitle(f"{type(fit.config).__name__} fitted to records")
+    return figure

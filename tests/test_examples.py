@@ -164,3 +164,21 @@ def test_missing_extra_says_what_to_install(tmp_path):
     assert done.returncode == 1
     assert 'pip install ".[examples]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_presets_are_drawn(tmp_path):
+    pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
+    spec = importlib.util.spec_from_file_location(
+        "plot_presets", SCRIPT.with_name("plot_presets.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert len(module.PANELS) == 10
+    # All pulses would take seconds.
+    module.PANELS = [(*panel[:2], 20) for panel in module.PANELS]
+    path = tmp_path / "presets.png"
+    module.main(["--output", str(path)])
+    assert path.stat().st_size > 50_000
+    for arguments in (["--seed", "-1"], ["--output", "presets.txt"]):
+        with pytest.raises(SystemExit):
+            module.main(arguments)

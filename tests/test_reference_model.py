@@ -18,6 +18,7 @@ from rpupy.configs import (
     AnalogMVType,
     BoundManagementType,
     ConstantStepDevice,
+    DampedStepDevice,
     DriftParameter,
     ExpStepDevice,
     FloatingPointDevice,
@@ -185,6 +186,7 @@ some = st.sampled_from
 
 KINDS = (
     ConstantStepDevice,
+    DampedStepDevice,
     ExpStepDevice,
     LinearStepDevice,
     PiecewiseStepDevice,
@@ -246,6 +248,10 @@ def pulsed_devices(draw, kinds=KINDS):
         fields["a"] = draw(some([0.244, 1.0]))
         fields["dw_min_std_add"] = draw(some([0.0, 0.003]))
         fields["dw_min_std_slope"] = draw(some([0.0, 0.02]))
+    if kind is DampedStepDevice:
+        fields["beta_up"] = draw(some([3.0, 0.0, -1.0]))
+        fields["beta_up_dtod"] = draw(some([0.0, 0.2]))
+        fields["beta_down_dtod"] = draw(some([0.0, 0.2]))
     if kind is PiecewiseStepDevice:
         nodes = st.lists(some([0.5, 1.0, 2.0, -0.3, 0.0]), min_size=1, max_size=5)
         fields["piecewise_up"] = draw(nodes)

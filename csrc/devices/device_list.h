@@ -4,6 +4,7 @@
 #pragma once
 
 #include "constant_step.h"
+#include "damped_step.h"
 #include "exp_step.h"
 #include "floating_point.h"
 #include "ideal.h"
@@ -23,7 +24,8 @@
   X(ExpStep)                    \
   X(PowStep)                    \
   X(PowStepReference)           \
-  X(PiecewiseStep)
+  X(PiecewiseStep)              \
+  X(DampedStep)
 
 #define RPUPY_EXACT_DEVICES(X) \
   X(FloatingPoint)             \

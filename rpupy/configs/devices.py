@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConstantStepDevice",
+    "DampedStepDevice",
     "Device",
     "ExpStepDevice",
     "FloatingPointDevice",
@@ -110,6 +111,15 @@ _EXPONENTIAL = Effect(
     of="dw_min",
     acts_on="update",
     note="size of the exponential part of the step",
+)
+_DAMPING = Effect(
+    "nonlinearity",
+    unit="of the exponent",
+    acts_on="update",
+    note="logarithm of the ratio of the steps at both bounds",
+)
+_DAMPING_DTOD = Effect(
+    "dtod", also=("nonlinearity",), unit="of the damping", acts_on="update"
 )
 _POWER = Effect(
     "nonlinearity",
@@ -800,6 +810,53 @@ class ExpStepDevice(WriteNoiseDevice):
         part = 1.0 - self.A_down * float(_exp(-self.gamma_down * self.b))
         step = (1.0 - max(self.up_down, 0.0)) * self.dw_min * max(part, 0.0)
         return step if step > 0 else self.dw_min
+
+
+@define
+class DampedStepDevice(WriteNoiseDevice):
+    r"""Steps that fall exponentially with the distance from the bound behind.
+
+    .. math::
+
+        w \leftarrow w + s_\uparrow e^{-\beta_\uparrow (w - m) / (M - m)}
+        (1 + \sigma \xi), \quad
+        w \leftarrow w - s_\downarrow e^{-\beta_\downarrow (M - w) / (M - m)}
+        (1 + \sigma \xi)
+
+    with :math:`\sigma` for `dw_min_std`. So `dw_min` is the step with which a device
+    leaves a bound, and :math:`e^{-\beta}` of it is left at the other one. Each
+    crosspoint draws its damping once, as :math:`\beta (1 + \beta_\mathrm{dtod} \xi)`
+    for each direction. They are the hidden parameters ``damping_up`` and
+    ``damping_down``.
+
+    Parameters
+    ----------
+    beta_up, beta_down : float
+        Damping of the steps over the whole range; 0: constant steps, below 0: steps
+        that grow.
+    beta_up_dtod, beta_down_dtod : float
+        Relative spread of the damping.
+
+    References
+    ----------
+    Querlioz, Bichler, Dollfus and Gamrat, IEEE Trans. Nanotechnol. 12:288 (2013),
+    doi:10.1109/TNANO.2013.2250995: the form of the steps, and a damping of 3. The
+    defaults of all other fields are those of PulsedDevice.
+    """
+
+    kernel: ClassVar[str] = "damped_step"
+
+    beta_up: float = real(3.0, effect=_DAMPING)
+    beta_down: float = real(3.0, effect=_DAMPING)
+    beta_up_dtod: float = real(0.0, effect=_DAMPING_DTOD)
+    beta_down_dtod: float = real(0.0, effect=_DAMPING_DTOD)
+
+    def weight_granularity(self) -> float:
+        """Give the mean step at weight 0, over both directions."""
+        place = -self.w_min / ((self.w_max - self.w_min) or 1.0)
+        up = _exp(-self.beta_up * place)
+        down = _exp(-self.beta_down * (1.0 - place))
+        return self.dw_min * float(up + down) / 2.0
 
 
 @define

@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import difflib
 import functools
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -205,7 +206,10 @@ def register_config_class(cls: type[P]) -> type[P]:
 
 
 def config_class(name: str) -> type[Parameters]:
-    """Look up a registered parameter class; nothing is imported for it.
+    """Look up a registered parameter class.
+
+    The presets of rpupy are loaded for a name that is not known. Nothing else is ever
+    imported, whatever the name.
 
     Parameters
     ----------
@@ -222,6 +226,9 @@ def config_class(name: str) -> type[Parameters]:
     StateError
         If no class of that name is registered.
     """
+    if name not in _CLASSES:
+        # They are many and seldom needed, so that `import rpupy` leaves them out.
+        importlib.import_module("rpupy.presets")
     try:
         return _CLASSES[name]
     except KeyError:

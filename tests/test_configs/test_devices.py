@@ -7,6 +7,7 @@ import pytest
 
 from rpupy.configs import (
     ConstantStepDevice,
+    DampedStepDevice,
     ExpStepDevice,
     FloatingPointDevice,
     IdealDevice,
@@ -26,6 +27,7 @@ from rpupy.parameters import DriftParameter, SimpleDriftParameter
 
 PULSED = [
     ConstantStepDevice,
+    DampedStepDevice,
     ExpStepDevice,
     LinearStepDevice,
     PiecewiseStepDevice,
@@ -40,6 +42,7 @@ ALL = [*PULSED, SoftBoundsPmaxDevice, FloatingPointDevice, IdealDevice]
 def test_kernels() -> None:
     assert {cls.kernel for cls in ALL} == {
         "constant_step",
+        "damped_step",
         "exp_step",
         "linear_step",
         "piecewise_step",
@@ -160,6 +163,8 @@ RANGE = {"dw_min": 0.02, "w_min": -0.6, "w_max": 0.8}
         (ExpStepDevice(**RANGE, up_down=0.3), 0.0137679),
         (ExpStepDevice(**RANGE, A_down=3, b=0), 0.02),
         (ExpStepDevice(), 0.00098342),
+        (DampedStepDevice(**RANGE), 0.00456545),
+        (DampedStepDevice(**RANGE, beta_up=0, beta_down=0), 0.02),
         (PowStepDevice(**RANGE), 0.01),
         (PowStepDevice(), 0.0005),
         (PowStepDevice(**RANGE, pow_gamma=2), 0.005),

@@ -262,7 +262,7 @@ def test_the_guide_to_a_new_device_is_right(built_tree: Path) -> None:
         '#include "parabolic_step.h"\n#include "soft_bounds.h"\n',
     )
     listed = listed.replace(
-        "  X(SoftBounds)\n", "  X(SoftBounds) \\\n  X(ParabolicStep)\n"
+        "  X(DampedStep)\n", "  X(DampedStep) \\\n  X(ParabolicStep)\n"
     )
     assert listed.count("ParabolicStep") == listed.count("parabolic_step.h") == 1
     path.write_text(listed)

@@ -250,6 +250,36 @@ class ExpStep(Law):
         return np.where(empty, w, fma(spread, noise, step) + w)
 
 
+class DampedStep(Law):
+    """The step falls exponentially with the distance from the bound behind."""
+
+    @classmethod
+    def draw(cls, p: Any, h: Planes, xi: DeviceDraws) -> Planes:
+        """Draw the damping of each direction."""
+        spread = drawn(xi, p.beta_up_dtod, p.beta_down_dtod)
+        shape = h["max_bound"].shape
+        return {
+            f"damping_{direction}": np.array(
+                np.broadcast_to(F32(beta) * fma(F32(dtod), z, F32(1)), shape)
+            )
+            for direction, beta, dtod, z in (
+                ("up", p.beta_up, p.beta_up_dtod, spread[0]),
+                ("down", p.beta_down, p.beta_down_dtod, spread[1]),
+            )
+        }
+
+    @classmethod
+    def pulse(
+        cls, p: Any, h: Planes, w: Floats, up: NDArray[np.bool_], noise: Floats
+    ) -> Floats:
+        """Move by ``s * exp(-damping * distance)``."""
+        _, inverse = inverse_width(h)
+        distance = np.where(up, w - h["min_bound"], h["max_bound"] - w)
+        damping = np.where(up, h["damping_up"], h["damping_down"])
+        step = step_sizes(h, up) * exp(-(damping * (distance * inverse)))
+        return fma(step, noise, step) + w
+
+
 class PowStep(Law):
     """The step is a power of the distance to the bound (devices.md 3.7)."""
 
@@ -432,6 +462,7 @@ class PowStepReference(WithReference):
 #: The law of each kernel.
 LAWS: dict[str, type[Law]] = {
     "constant_step": ConstantStep,
+    "damped_step": DampedStep,
     "exp_step": ExpStep,
     "linear_step": LinearStep,
     "piecewise_step": PiecewiseStep,

@@ -1,0 +1,13 @@
+"""Configurations with the numbers of measured or proposed devices, and their sources."""
+
+# ruff: noqa: F403 - a name is listed once, in the module that defines it.
+
+from . import configs, devices, utils
+from .configs import *
+from .devices import *
+from .utils import *
+
+__all__ = []
+__all__ += configs.__all__
+__all__ += devices.__all__
+__all__ += utils.__all__
