@@ -38,6 +38,7 @@ from .enums import (
 from .io import (
     IOParameters,
     IOParametersIRDropT,
+    IOParametersNodal,
 )
 from .mapping import (
     MappableRPU,
@@ -63,6 +64,7 @@ __all__ = [
     "DriftParameter",
     "IOParameters",
     "IOParametersIRDropT",
+    "IOParametersNodal",
     "InputRangeParameter",
     "MappableRPU",
     "MappingParameter",

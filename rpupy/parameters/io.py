@@ -17,8 +17,11 @@ from .enums import (
 )
 from .fields import choice, flag, integer, real
 
-__all__ = ["IOParameters", "IOParametersIRDropT"]
+__all__ = ["IOParameters", "IOParametersIRDropT", "IOParametersNodal"]
 
+_NODAL = {"mv_type": (AnalogMVType.NODAL,)}
+_OF_WIRES = Effect("ir drop", unit="ohm", choices=_NODAL)
+_FOR_WIRES = Setting(needs=("r_word_line", "r_bit_line"), choices=_NODAL)
 _FOR_BOUNDS = Setting(needs=("bound_management",), idle_in=("backward",))
 
 
@@ -134,7 +137,11 @@ class IOParameters(Parameters):
     is_perfect: bool = flag(False)
     mv_type: AnalogMVType = choice(
         AnalogMVType.ONE_PASS,
-        refused=(AnalogMVType.SPLIT_MODE, AnalogMVType.BIT_WISE),
+        refused=(
+            AnalogMVType.SPLIT_MODE,
+            AnalogMVType.BIT_WISE,
+            AnalogMVType.NODAL,
+        ),
     )
     inp_bound: float = real(
         1.0, effect=Effect("bounds", of=FULL_SCALE, positive=True, off=_inp_bound_off)
@@ -318,6 +325,7 @@ class IOParametersIRDropT(IOParameters):
         refused=(
             AnalogMVType.POS_NEG_SEPARATE,
             AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+            AnalogMVType.NODAL,
         ),
     )
     ir_drop: float = real(
@@ -399,3 +407,47 @@ class IOParametersIRDropT(IOParameters):
                 f"{name}.split_mode_bit_shift must be at most {bits - 2} with {bits}"
                 f" bits, got {self.split_mode_bit_shift}"
             )
+
+
+@define
+class IOParametersNodal(IOParameters):
+    """Settings of a product through wires with resistance, solved exactly.
+
+    Weights are pairs of conductances, positive ones in one array and negative ones in
+    another, between word lines (inputs) and bit lines (outputs) whose segments have
+    resistance. The nodal equations are solved anew whenever weights have changed
+    (`rpupy.parasitics`, which needs SciPy), and give the weights that all products then
+    multiply by; converters and noise are those of `IOParameters`.
+
+    Backward, bit lines are driven and word lines sensed, at the same ends. With the same
+    resistances in ``forward`` and ``backward`` both directions see the same weights.
+
+    Parameters
+    ----------
+    mv_type : AnalogMVType
+        NODAL; anything else ignores the wires.
+    r_word_line, r_bit_line : float
+        Resistance of a segment of a wire between two crosspoints, in ohms.
+    g_max : float
+        Conductance of a weight of size `w_max`, in siemens.
+    w_max : float
+        Weight of the largest conductance; larger weights conduct more.
+    drive_both_ends, sense_both_ends : bool
+        Whether word lines, and bit lines, are connected at both of their ends.
+
+    Notes
+    -----
+    LAPACK solves the equations, whose last bits differ between machines; so, unlike all
+    else, products in this mode are the same on one machine only.
+    """
+
+    mv_type: AnalogMVType = choice(
+        AnalogMVType.NODAL,
+        refused=(AnalogMVType.SPLIT_MODE, AnalogMVType.BIT_WISE),
+    )
+    r_word_line: float = real(0.35, low=0, effect=_OF_WIRES)
+    r_bit_line: float = real(0.35, low=0, effect=_OF_WIRES)
+    g_max: float = real(5e-6, above=0, effect=_FOR_WIRES)
+    w_max: float = real(1.0, above=0, effect=_FOR_WIRES)
+    drive_both_ends: bool = flag(False, effect=_FOR_WIRES)
+    sense_both_ends: bool = flag(False, effect=_FOR_WIRES)

@@ -47,6 +47,8 @@ _CODES: dict[enum.Enum, int] = {
     AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM: 2,
     AnalogMVType.SPLIT_MODE: 3,
     AnalogMVType.BIT_WISE: 4,
+    # One pass over other weights (nodal.py).
+    AnalogMVType.NODAL: 0,
     PulseType.STOCHASTIC_COMPRESSED: 0,
     # The signs of x in two passes: crosspoints get the same pulses.
     PulseType.STOCHASTIC: 0,

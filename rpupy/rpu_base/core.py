@@ -25,6 +25,7 @@ from rpupy.parameters.io import IOParametersIRDropT
 
 from . import _common, _cpu, periphery
 from ._common import Floats, real_number, size, whole_number
+from .nodal import NodalWeights, sees_wires
 from .plane import UPKEEP_PLANES, DevicePlane
 from .sliced import SlicedArray, fitted_rows, sliced_array
 
@@ -124,6 +125,11 @@ class CoreTile:
         if isinstance(io, IOParametersIRDropT) and io.ir_drop > 0.0:
             if not (io.is_perfect or io.mv_type is AnalogMVType.IDEAL):
                 self._sliced_rows = fitted_rows(self.config, self.in_size)
+        self._nodal = {
+            name: NodalWeights(getattr(self.config, name))
+            for name in _DIRECTIONS
+            if sees_wires(getattr(self.config, name, None))
+        }
         self._backend = self._new_backend(self._key)
 
     def _make_planes(self) -> list[DevicePlane]:
@@ -323,11 +329,13 @@ class CoreTile:
         if batch == 0:
             return
         back = which[0] == "b"
-        drawn = self._drawn("backward" if back else "forward")
+        direction = "backward" if back else "forward"
+        weights = self._seen_weights(direction)
+        drawn = self._drawn(direction)
         if drawn is not None and periphery.AVERAGE in drawn:
             self._average_before = self._backend.read(drawn[periphery.AVERAGE])
         self._backend.product(
-            self._arrays["weights"],
+            weights,
             inputs,
             result,
             batch,
@@ -374,6 +382,13 @@ class CoreTile:
             )
             self._sliced_version = version
         return self._sliced
+
+    def _seen_weights(self, direction: str) -> Any:
+        """Return the weights that the products of a direction multiply by."""
+        weights = self._arrays["weights"]
+        if direction in self._nodal:
+            return self._nodal[direction].of(weights, self._backend)
+        return weights
 
     def _drawn(self, direction: str) -> dict[str, Any] | None:
         """Return the arrays that the lines of a direction have, by their names."""
@@ -479,7 +494,7 @@ class CoreTile:
                     drawn[periphery.AVERAGE] = self._backend.array_from(average)
                 which = "forward_eval" if is_test else "forward"
                 self._backend.product(
-                    self._arrays["weights"],
+                    self._seen_weights("forward"),
                     inputs,
                     result,
                     batch,
