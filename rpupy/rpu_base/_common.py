@@ -20,6 +20,7 @@ from rpupy.parameters.enums import (
     VectorUnitCellUpdatePolicy,
     WeightNoiseType,
 )
+from rpupy.parameters.io import IOParametersIRDropT
 from rpupy.rpu_base import _cpu
 
 Floats = NDArray[np.float32]
@@ -140,7 +141,27 @@ def pack_io(io: object) -> Floats:
     values = pack(_cpu.FIELDS["io"], io)
     if getattr(io, "mv_type", None) is AnalogMVType.IDEAL:
         values[_cpu.FIELDS["io"].index("is_perfect")] = 1.0
+    elif isinstance(io, IOParametersIRDropT):
+        for name, value in _pack_slices(io).items():
+            values[_cpu.FIELDS["io"].index(name)] = value
     return values
+
+
+def _pack_slices(io: IOParametersIRDropT) -> dict[str, float]:
+    """Pack what an array that is read in time slices has instead, or more."""
+    slices = io.levels() + 1.0
+    if io.mv_type is AnalogMVType.ONE_PASS:
+        # The small part keeps a rounding of the resolution from counting.
+        slices = int(slices * io.ir_drop_time_step_resolution_scale + 1e-6)
+    phases = {AnalogMVType.SPLIT_MODE: 2, AnalogMVType.BIT_WISE: io.bits() - 1}
+    return {
+        "ir_drop": 0.0,  # that of the steady state
+        "out_asymmetry": io.out_asymmetry,
+        "slices": round(slices),
+        "half_slice": 0.0 if io.ir_drop_integration_sum else 0.5,
+        "bit_shift": io.split_mode_bit_shift,
+        "phases": phases.get(io.mv_type, 1),
+    }
 
 
 def perfect_io() -> Floats:

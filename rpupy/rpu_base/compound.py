@@ -257,7 +257,8 @@ class CompoundTile(CoreTile):
     def _packed_reads(self, config: Any, name: str) -> Floats:
         """Pack the parameters of reads, whose lines draw nothing so far."""
         io = getattr(config, name)
-        if io.mv_type is AnalogMVType.NODAL and not io.is_perfect:
+        other = (AnalogMVType.NODAL, AnalogMVType.SPLIT_MODE, AnalogMVType.BIT_WISE)
+        if io.mv_type in other and not io.is_perfect:
             raise NotImplementedError(
                 f"{type(config).__name__}.{name}.mv_type = {io.mv_type} is not built for"
                 " reads"

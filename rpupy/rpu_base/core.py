@@ -19,13 +19,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpupy import threads
 from rpupy.errors import StateError
-from rpupy.parameters.enums import PulseType
+from rpupy.parameters.enums import AnalogMVType, PulseType
 from rpupy.parameters.in_use import parameters_in_use
+from rpupy.parameters.io import IOParametersIRDropT
 
 from . import _common, _cpu, periphery
 from ._common import Floats, real_number, size, whole_number
 from .nodal import NodalWeights, sees_wires
 from .plane import UPKEEP_PLANES, DevicePlane
+from .sliced import SlicedArray, fitted_rows, sliced_array
 
 #: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
 _STREAMS = {"forward": 32, "forward_eval": 37, "backward": 42, "backward_eval": 47}
@@ -116,6 +118,13 @@ class CoreTile:
         else:
             self._forward_io = self._backward_io = _common.perfect_io()
             self._line_shapes = {name: {} for name in _DIRECTIONS}
+        io = getattr(self.config, "forward", None)
+        self._sliced: SlicedArray | None = None
+        self._sliced_version: tuple[Any, int] | None = None
+        self._sliced_rows = 0
+        if isinstance(io, IOParametersIRDropT) and io.ir_drop > 0.0:
+            if not (io.is_perfect or io.mv_type is AnalogMVType.IDEAL):
+                self._sliced_rows = fitted_rows(self.config, self.in_size)
         self._nodal = {
             name: NodalWeights(getattr(self.config, name))
             for name in _DIRECTIONS
@@ -342,6 +351,8 @@ class CoreTile:
             _STREAMS[which],
             threads.get_num_threads(),
             drawn,
+            None,
+            self._sliced_array() if which == "forward_eval" else None,
         )
         self._counters[which] += batch
 
@@ -360,6 +371,23 @@ class CoreTile:
         if batch > 0 and periphery.AVERAGE in self._line_shapes[direction]:
             average = self._arrays[f"{direction}_{periphery.AVERAGE}"]
             self._backend.write(average, self._average_before)
+
+    def _sliced_array(self) -> SlicedArray | None:
+        """Return what stands in for the weights where they are read in time slices."""
+        if not self._sliced_rows:
+            return None
+        version = (self._backend, self._backend.weights_version)
+        if self._sliced is None or self._sliced_version != version:
+            weights = self._backend.read(self._arrays["weights"])
+            with _cpu.DefaultEnvironment():
+                found = sliced_array(weights, self.config.forward, self._sliced_rows)
+            self._sliced = SlicedArray(
+                self._backend.array_from(found.weights),
+                self._backend.array_from(found.offset),
+                found.charge_unit,
+            )
+            self._sliced_version = version
+        return self._sliced
 
     def _seen_weights(self, direction: str) -> Any:
         """Return the weights that the products of a direction multiply by."""
@@ -483,6 +511,7 @@ class CoreTile:
                     1,
                     drawn,
                     {number: planes[name] for name, (number, _) in wanted.items()},
+                    self._sliced_array() if is_test else None,
                 )
             found = {}
             for name, plane in {**planes, "output": result[None]}.items():
