@@ -37,6 +37,7 @@ from .enums import (
 )
 from .io import (
     IOParameters,
+    IOParametersIRDropT,
     IOParametersNodal,
 )
 from .mapping import (
@@ -62,6 +63,7 @@ __all__ = [
     "CountLRFeedbackPolicy",
     "DriftParameter",
     "IOParameters",
+    "IOParametersIRDropT",
     "IOParametersNodal",
     "InputRangeParameter",
     "MappableRPU",
