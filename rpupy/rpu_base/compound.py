@@ -22,6 +22,7 @@ from rpupy.errors import StateError
 from rpupy.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
+    NoiseAggregation,
     NoiseManagementType,
     PulseType,
     VectorUnitCellUpdatePolicy,
@@ -149,6 +150,7 @@ class CompoundTile(CoreTile):
                 "update.pulse_type = PulseType.NONE_WITH_DEVICE is not built for unit"
                 " cells and compounds"
             )
+        _refuse_aggregation(self.config.update)
         self._root = self._node(self.config.device, "", "weights", 0)
         self._nodes = [self._root]
         for node in self._nodes:
@@ -644,7 +646,17 @@ def _reset_by(node: _Node) -> list[DevicePlane]:
     return [plane for part in parts for plane in _reset_by(part)]
 
 
+def _refuse_aggregation(update: Any) -> None:
+    """Refuse noise that is drawn once for a mini-batch, which steps of a schedule cut."""
+    if update.noise_aggregation is NoiseAggregation.BATCH:
+        raise NotImplementedError(
+            f"UpdateParameters.noise_aggregation = {update.noise_aggregation} is not built"
+            " for unit cells and compounds"
+        )
+
+
 def _packed_update(update: Any) -> Floats:
+    _refuse_aggregation(update)
     return _common.pack(_cpu.FIELDS["update"], update)
 
 
