@@ -17,6 +17,7 @@ from rpupy.parameters.enums import (
     BoundManagementType,
     NoiseManagementType,
     PulseType,
+    VectorUnitCellUpdatePolicy,
     WeightNoiseType,
 )
 from rpupy.parameters.io import IOParametersIRDropT
@@ -49,6 +50,10 @@ _CODES: dict[enum.Enum, int] = {
     AnalogMVType.BIT_WISE: 4,
     # One pass over other weights (nodal.py).
     AnalogMVType.NODAL: 0,
+    VectorUnitCellUpdatePolicy.ALL: 0,
+    VectorUnitCellUpdatePolicy.SINGLE_FIXED: 1,
+    VectorUnitCellUpdatePolicy.SINGLE_SEQUENTIAL: 2,
+    VectorUnitCellUpdatePolicy.SINGLE_RANDOM: 3,
     PulseType.STOCHASTIC_COMPRESSED: 0,
     # The signs of x in two passes: crosspoints get the same pulses.
     PulseType.STOCHASTIC: 0,

@@ -135,7 +135,10 @@ class CoreTile:
     def _make_planes(self) -> list[DevicePlane]:
         """Bind the devices; pulses switched off leave an exact weight."""
         exact = self._pulse_type is PulseType.NONE
-        return [DevicePlane(self, self.config.device, exact)]
+        device = self.config.device
+        if hasattr(device, "exact_device"):
+            device = device.exact_device()
+        return [DevicePlane(self, device, exact)]
 
     def _counter_names(self) -> tuple[str, ...]:
         """Names of all counters, in their order."""
@@ -173,13 +176,16 @@ class CoreTile:
     def _draw_devices(self) -> None:
         """Draw the device-to-device spread, with the construction seed if one is given."""
         self._draw_lines()
-        key = self._key
-        construction_seed = getattr(self.config.device, "construction_seed", 0)
-        if construction_seed != 0:
-            seed = np.random.SeedSequence(construction_seed)
-            key = tuple(int(word) for word in seed.generate_state(2, np.uint32))
+        key = self._device_key(getattr(self.config.device, "construction_seed", 0))
         for plane in self._planes:
             plane.draw(key)
+
+    def _device_key(self, construction_seed: int) -> tuple[int, ...]:
+        """Return the key of the device-to-device draws."""
+        if construction_seed == 0:
+            return self._key
+        seed = np.random.SeedSequence(construction_seed)
+        return tuple(int(word) for word in seed.generate_state(2, np.uint32))
 
     def _draw_lines(self) -> None:
         """Draw what the lines of each direction have of their own."""
@@ -691,6 +697,14 @@ class CoreTile:
             self._plane.set_uniform(low, high, self._counters["init"])
             self._counters["init"] += 1
 
+    def get_hidden_update_index(self) -> int:
+        """Return which device of a vector cell is updated or written; 0 for others."""
+        return 0
+
+    def set_hidden_update_index(self, index: int) -> None:
+        """Choose that device; a tile of single devices ignores it."""
+        whole_number(index, "index")
+
     # ---- maintenance -----------------------------------------------------------------
 
     def decay_weights(self, alpha: float = 1.0) -> None:
@@ -740,8 +754,11 @@ class CoreTile:
         if columns == 0 or prob == 0.0:
             return
         with self.lock:
-            for plane in self._planes:
-                plane.reset(start, columns, prob)
+            self._reset_planes(start, columns, prob)
+
+    def _reset_planes(self, start: int, columns: int, prob: float) -> None:
+        for plane in self._planes:
+            plane.reset(start, columns, prob)
 
     def clip_weights(self, limit: float) -> None:
         """Limit the weights to [-limit, limit]; a negative limit keeps the bounds only."""
@@ -990,6 +1007,9 @@ class CoreTile:
             device += ", exact update"
         return f"{type(self).__name__}[{device}]({self.out_size}, {self.in_size})"
 
+    def _granularity_text(self) -> str:
+        return f"{self._plane.granularity:g}"
+
     def __repr__(self) -> str:
         return self.get_brief_info()
 
@@ -997,7 +1017,7 @@ class CoreTile:
         lines = [self.get_brief_info(), *parameters_in_use(self.config)]
         lines.append(f"  learning_rate: {self._learning_rate:g}")
         if self._pulsed_device:
-            lines.append(f"  weight_granularity: {self._plane.granularity:g}")
+            lines.append(f"  weight_granularity: {self._granularity_text()}")
         return "\n".join(lines)
 
 
