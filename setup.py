@@ -137,8 +137,25 @@ def find_nvcc() -> str | None:
     return next((path for path in found if path), shutil.which("nvcc"))
 
 
+class BuildClib(build_clib):
+    """build_clib that compiles the instruction sets side by side."""
+
+    def build_libraries(self, libraries: list[tuple[str, dict]]) -> None:
+        """Build each library in a thread of its own; the compiler is another process."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in pool.map(
+                lambda one: build_clib.build_libraries(self, [one]), libraries
+            ):
+                pass
+
+
 class BuildExt(build_ext):
     """build_ext that also works alone, on a tree whose libraries are not built yet."""
+
+    def finalize_options(self) -> None:
+        """Compile modules side by side, unless the caller says how many."""
+        super().finalize_options()
+        self.parallel = self.parallel or True
 
     def run(self) -> None:
         """Build the libraries and the CUDA kernels, then the modules that link them."""
@@ -246,5 +263,5 @@ def modules() -> list[Extension]:
 setup(
     libraries=LIBRARIES,
     ext_modules=modules(),
-    cmdclass={"build_clib": build_clib, "build_ext": BuildExt},
+    cmdclass={"build_clib": BuildClib, "build_ext": BuildExt},
 )

@@ -3,7 +3,8 @@
     python benchmarks/bench_product.py [--sizes 64 512 1024] [--batches 1 32 256] [--threads N]
 
 Default periphery (converters, output noise, noise and bound management); x ~ N(0, 1),
-d ~ 0.1 N(0, 1), weights uniform in +-0.3.
+d ~ 0.1 N(0, 1), weights uniform in +-0.3. A second table has what each further effect
+costs: the time of forward with it, over that without.
 """
 
 from __future__ import annotations
@@ -11,8 +12,63 @@ from __future__ import annotations
 import sidebyside as side
 import numpy as np
 
-from rpupy.configs import ConstantStepDevice, SingleRPUConfig
+from rpupy.configs import (
+    AnalogMVType,
+    BoundManagementType,
+    ConstantStepDevice,
+    IOParameters,
+    NoiseManagementType,
+    SingleRPUConfig,
+    WeightNoiseType,
+)
+from rpupy.configs.utils import IOParametersIRDropT
 from rpupy.tiles import AnalogTile
+
+EFFECTS = {
+    "input noise": {"inp_noise": 0.01},
+    "stochastic rounding": {"inp_sto_round": True, "out_sto_round": True},
+    "no bound management": {"bound_management": BoundManagementType.NONE},
+    "ABS_MAX_NP_SUM": {"noise_management": NoiseManagementType.ABS_MAX_NP_SUM},
+    "AVERAGE_ABS_MAX": {"noise_management": NoiseManagementType.AVERAGE_ABS_MAX},
+    "weight noise": {
+        "w_noise": 0.01,
+        "w_noise_type": WeightNoiseType.ADDITIVE_CONSTANT,
+    },
+    "PCM read noise": {"w_noise": 0.01, "w_noise_type": WeightNoiseType.PCM_READ},
+    "IR drop": {"ir_drop": 1.0},
+    "series resistance": {"r_series": 0.01},
+    "voltage offset": {"v_offset_std": 0.01},
+    "nonlinearity": {"out_nonlinearity": 0.1},
+    "spread of the output noise": {"out_noise_std": 0.1},
+    "two passes": {"mv_type": AnalogMVType.POS_NEG_SEPARATE},
+    "two passes, digital sum": {"mv_type": AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM},
+    "time slices (evaluation)": IOParametersIRDropT(),
+}
+
+
+def effects(size: int, batch: int, rounds: int) -> None:
+    """Measure what each effect adds to the default product."""
+    rng = np.random.default_rng(7)
+    weights = rng.uniform(-0.3, 0.3, (size, size)).astype(np.float32)
+    x = rng.standard_normal((batch, size)).astype(np.float32)
+
+    def call(io: IOParameters) -> side.Call:
+        config = SingleRPUConfig(device=ConstantStepDevice(), forward=io)
+        tile = AnalogTile(size, size, config, rng=1).eval()
+        tile.set_weights(weights)
+        return lambda: tile.forward(x)
+
+    calls = {"default": call(IOParameters())}
+    for name, io in EFFECTS.items():
+        calls[name] = call(io if isinstance(io, IOParameters) else IOParameters(**io))
+    times = side.take_turns(calls, rounds)
+    rows = [
+        [name, side.ms(times[name]), side.ratio(times[name], times["default"])]
+        for name in calls
+    ]
+    print(f"forward of {size} x {size}, batch {batch}")
+    print()
+    side.table(["effect", "ms", "of the default"], rows)
 
 
 def main() -> None:
@@ -63,6 +119,8 @@ def main() -> None:
     print()
     header = ["call", "size", "batch", "rpupy, ms", "x @ W.T, ms", "rpupy / NumPy"]
     side.table([*header, "reference / rpupy"], rows)
+    print()
+    effects(512, 32, args.rounds)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,82 @@ struct UpkeepArgs {
   float* previous;
 };
 
+// What a node of a compound is. A device plane is a leaf; every other kind has nodes below it.
+enum NodeKind : int32_t {
+  kDevicePlane = 0,
+  kVectorCell = 1,
+  kOneSidedCell = 2,
+  kTransfer = 3,
+  kBufferedTransfer = 4,
+  kChoppedTransfer = 5,
+  kDynamicTransfer = 6,
+  kMixedPrecision = 7,
+};
+
+// Counters of a node: ordinals of random numbers, and where its schedule is.
+enum NodeCounter : int32_t {
+  kReads = 0,
+  kWrites = 1,
+  kEvents = 2,  // transfers out of this node, also those that do nothing
+  kResets = 3,
+  kRedraws = 4,
+  kUpdates = 5,   // vectors
+  kPosition = 6,  // next slice to read, next row to write, or present device of a vector cell
+  kSweeps = 7,    // passes over all slices
+  kNodeCounters = 8,
+};
+
+// One node of a compound. Pointers that its kind does not use are null.
+struct CompoundNode {
+  int32_t kind;
+  int32_t first_child, children;  // children stand side by side
+  uint32_t number;                // plane in the counters of random numbers
+  float* weights;                 // what a product with this node sees
+  float granularity;              // g, for pulse trains
+  float states;                   // number of states
+  int64_t* counters;              // [kNodeCounters]
+  // As a part of the node above: factor in its weight, period of its transfers, rate of them.
+  float gamma, every, rate;
+  // Of a leaf.
+  int32_t device;
+  UpdateArgs update;
+  const float* reset_bias;
+  int64_t reset_stride;
+  float reset_std;
+  float nominal_max;
+  // Of all others.
+  const float* params;
+  const float* read_io;
+  int32_t reads_are_local;  // a slice of the array is all that a read of it depends on
+  const float* write_update;
+  int32_t hides_nothing;  // the last child is what products see
+  // State: of the source of a transfer, its buffer; of a mixed precision compound, chi.
+  float* buffer;
+  // State of a chopped or dynamic compound.
+  float* mean;
+  float* past_mean;
+  float* variance;
+  float* past_variance;
+  float* running;  // largest |x|, largest |d|, rate of the fast array
+  uint8_t* in_chopper;
+  uint8_t* out_chopper;
+  uint8_t* switched;
+};
+
+// An update of a compound; node 0 is the root.
+struct CompoundArgs {
+  TileView tile;
+  const CompoundNode* nodes;
+  int32_t count;
+  const float* x;
+  const float* d;
+  int64_t batch;
+  float lr;
+  uint64_t ordinal;
+  const float* update;
+  int32_t stepwise;  // vector by vector, as the definition says: for tests
+};
+
 using PopulateFunction = void (*)(const PopulateArgs&);
 using UpdateFunction = void (*)(const UpdateArgs&, void* scratch);
 using UpkeepFunction = void (*)(const UpkeepArgs&);
@@ -149,6 +225,10 @@ struct KernelTable {
   UpkeepFunction reset;
   UpkeepFunction drift;
   UpkeepFunction apparent;
+  void (*update_compound)(const CompoundArgs&, void* scratch);
+  size_t (*update_compound_scratch)(const CompoundArgs&);
+  // Weights of all nodes that have others below them.
+  void (*reduce_compound)(const CompoundArgs&);
   // By device number, in the order of device_list.h.
   const PopulateFunction* populate;
   const UpdateFunction* update_pulsed;
@@ -177,6 +257,10 @@ struct Names {
   const char* drift;
   const char* update;
   const char* io;
+  const char* vector;
+  const char* one_sided;
+  const char* transfer;
+  const char* mixed;
 };
 
 const DeviceInfo* device_info(int number);  // null behind the last

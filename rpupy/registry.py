@@ -13,11 +13,13 @@ from rpupy.configs import devices
 from rpupy.configs.devices import Device, NumpyDevice
 from rpupy.errors import BackendUnavailableError, ConfigError
 from rpupy.parameters.base import RPUConfigBase, register_config_class
+from rpupy.parameters.enums import PulseType
 from rpupy.rpu_base import cuda
 
 __all__ = [
     "available_backends",
     "core_class",
+    "core_kind",
     "counterpart",
     "device_classes",
     "kernel_name",
@@ -44,6 +46,7 @@ _COUNTERPARTS = {
 #: Kind of tile and backend -> class that owns the arrays.
 _CORES = {
     ("analog", "cpu"): "rpupy.rpu_base.core:CpuTile",
+    ("compound", "cpu"): "rpupy.rpu_base.compound:CpuCompoundTile",
     ("floating_point", "cpu"): "rpupy.rpu_base.core:CpuTile",
     ("analog", "cuda"): "rpupy.rpu_base.device:CudaTile",
     ("floating_point", "cuda"): "rpupy.rpu_base.device:CudaTile",
@@ -103,7 +106,7 @@ def core_class(kind: str, backend: str, device: Any = None) -> type[Any]:
     Parameters
     ----------
     kind : str
-        Kind of tile: the `tile_kind` of a configuration.
+        Kind of array: what `core_kind` says.
     backend : str
         ``"cpu"``, ``"cuda"``, or ``"cuda_host"``: the CUDA kernels compiled for the
         host, for tests.
@@ -124,7 +127,10 @@ def core_class(kind: str, backend: str, device: Any = None) -> type[Any]:
     BackendUnavailableError
         If the backend cannot be used here; the message says why.
     """
-    _check_backend(kind, backend)
+    kinds = {kind for kind, _ in _CORES}
+    if kind not in kinds:
+        raise ValueError(f"kind must be one of {_listed(kinds)}, got {kind!r}")
+    _check_available(backend)
     if (kind, backend) not in _CORES:
         raise BackendUnavailableError(f"there are no {kind} tiles for {backend}")
     if isinstance(device, NumpyDevice):
@@ -135,6 +141,25 @@ def core_class(kind: str, backend: str, device: Any = None) -> type[Any]:
             )
         return _imported(_NUMPY_CORE)
     return _imported(_CORES[kind, backend])
+
+
+def core_kind(config: RPUConfigBase) -> str:
+    """Name the kind of array that a configuration asks for.
+
+    Parameters
+    ----------
+    config : RPUConfigBase
+        An RPU configuration.
+
+    Returns
+    -------
+    str
+        The kind of its tiles, or ``"compound"`` for several devices at a crosspoint.
+    """
+    update = getattr(config, "update", None)
+    if update is not None and update.pulse_type is PulseType.NONE:
+        return str(config.tile_kind)
+    return str(getattr(config, "core_kind", config.tile_kind))
 
 
 def counterpart(kind: str, backend: str) -> type[Any]:
@@ -166,6 +191,10 @@ def counterpart(kind: str, backend: str) -> type[Any]:
 def _check_backend(kind: str, backend: str) -> None:
     if kind not in _TILES:
         raise ValueError(f"kind must be one of {_listed(_TILES)}, got {kind!r}")
+    _check_available(backend)
+
+
+def _check_available(backend: str) -> None:
     if backend not in (*_BACKENDS, _HOST):
         raise ValueError(
             f"backend must be one of {_listed(_BACKENDS)}, got {backend!r}"
@@ -290,4 +319,4 @@ def _imported(path: str) -> type[Any]:
 
 
 def _listed(names: Any) -> str:
-    return ", ".join(repr(name) for name in names)
+    return ", ".join(repr(name) for name in sorted(names))

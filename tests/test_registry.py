@@ -53,7 +53,11 @@ def test_core_classes() -> None:
 @pytest.mark.parametrize(
     ("kind", "backend", "match"),
     [
-        ("odd", "cpu", "kind must be one of 'analog', 'floating_point', got 'odd'"),
+        (
+            "odd",
+            "cpu",
+            "kind must be one of 'analog', 'compound', 'floating_point', got 'odd'",
+        ),
         ("analog", "tpu", "backend must be one of 'cpu', 'cuda', got 'tpu'"),
     ],
 )

@@ -1,6 +1,7 @@
 // Purpose: which instruction sets this machine and this build have, and the names that Python binds to.
 // Invariants: compiled for the baseline; keeps nothing: the processor's answers are cached by the compiler's runtime.
 #define RPUPY_ISA_NAME names_only
+#include "../compound.h"
 #include "../devices/device_list.h"
 #include "../kernel_table.h"
 #include "../mvm.h"
@@ -78,7 +79,9 @@ const DeviceInfo* device_info(int number) { return number >= 0 && number < kDevi
 
 const Names& names() {
   static const Names all = {PulsedParams::names(), PulsedCell<float>::names(), UpkeepCell<float>::names(),
-                            DriftParams::names(),  UpdateParams::names(),      IOParams::names()};
+                            DriftParams::names(),  UpdateParams::names(),      IOParams::names(),
+                            VectorParams::names(), OneSidedParams::names(),    TransferParams::names(),
+                            MixedParams::names()};
   return all;
 }
 

@@ -23,6 +23,8 @@
 
 #include "upkeep.inl"
 
+#include "compound.inl"
+
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
@@ -74,6 +76,7 @@ static void evaluate(int32_t function, const float* a, const float* b, float* y,
 #define RPUPY_NONE(Device) nullptr,
 static const PopulateFunction populate_table[] = {RPUPY_PULSED_DEVICES(RPUPY_POPULATE) RPUPY_EXACT_DEVICES(RPUPY_NONE)};
 static const UpdateFunction update_table[] = {RPUPY_PULSED_DEVICES(RPUPY_UPDATE) RPUPY_EXACT_DEVICES(RPUPY_NONE)};
+static const UpdateFunction* compound_updates() { return update_table; }
 #undef RPUPY_POPULATE
 #undef RPUPY_UPDATE
 #undef RPUPY_NONE
@@ -98,6 +101,9 @@ const KernelTable table = {
     reset,
     drift,
     redraw_apparent,
+    update_compound,
+    update_compound_scratch,
+    reduce_compound,
     populate_table,
     update_table,
     draw_words,

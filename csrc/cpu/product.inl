@@ -321,7 +321,7 @@ struct ProductPlan {
     split_outputs = args.batch < threads;
     const int64_t share = split_outputs ? args.batch : (args.batch + threads - 1) / threads;
     // Several products of a chunk share the cache that one would have.
-    const int64_t most = pass.products() > 2 ? kChunk / 2 : kChunk;
+    const int64_t most = pass.products() > 4 ? kChunk / 2 : kChunk;
     const int64_t chunks = (share + most - 1) / most;
     chunk = chunks > 0 ? (share + chunks - 1) / chunks : 1;
   }

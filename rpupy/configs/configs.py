@@ -9,6 +9,7 @@ from rpupy.parameters.io import IOParameters
 from rpupy.parameters.mapping import MappableRPU
 from rpupy.parameters.training import UpdateParameters
 
+from .compounds import DigitalRankUpdateCell, UnitCell
 from .devices import (
     ConstantStepDevice,
     FloatingPointDevice,
@@ -16,7 +17,13 @@ from .devices import (
     PulsedDevice,
 )
 
-__all__ = ["FloatingPointRPUConfig", "IOManagedRPUConfig", "SingleRPUConfig"]
+__all__ = [
+    "DigitalRankUpdateRPUConfig",
+    "FloatingPointRPUConfig",
+    "IOManagedRPUConfig",
+    "SingleRPUConfig",
+    "UnitCellRPUConfig",
+]
 
 
 @define
@@ -83,3 +90,54 @@ class SingleRPUConfig(IOManagedRPUConfig):
     device: PulsedDevice | IdealDevice = part(
         ConstantStepDevice, kinds=(PulsedDevice, IdealDevice)
     )
+
+
+@define
+class UnitCellRPUConfig(IOManagedRPUConfig):
+    """Configuration of a tile with several resistive devices at each crosspoint.
+
+    Parameters
+    ----------
+    device : UnitCell
+        A unit cell, or a compound of devices. The default has no devices, and no tile
+        can be built with it.
+
+    Examples
+    --------
+    >>> from rpupy.configs import SoftBoundsDevice, TransferCompound, UnitCellRPUConfig
+    >>> devices = [SoftBoundsDevice(), SoftBoundsDevice()]
+    >>> config = UnitCellRPUConfig(device=TransferCompound(unit_cell_devices=devices))
+    >>> config.device.transfer_every = 2
+    """
+
+    tile_kind: ClassVar[str | None] = "analog"
+    core_kind: ClassVar[str] = "compound"
+
+    device: UnitCell = part(UnitCell)
+
+
+@define
+class DigitalRankUpdateRPUConfig(IOManagedRPUConfig):
+    """Configuration of a tile whose updates are computed digitally.
+
+    Parameters
+    ----------
+    device : DigitalRankUpdateCell
+        The compound, such as MixedPrecisionCompound. The default is only a base, and no
+        tile can be built with it.
+
+    Examples
+    --------
+    >>> from rpupy.configs import (
+    ...     DigitalRankUpdateRPUConfig,
+    ...     MixedPrecisionCompound,
+    ...     SoftBoundsDevice,
+    ... )
+    >>> compound = MixedPrecisionCompound(device=SoftBoundsDevice(), granularity=0.001)
+    >>> config = DigitalRankUpdateRPUConfig(device=compound)
+    """
+
+    tile_kind: ClassVar[str | None] = "analog"
+    core_kind: ClassVar[str] = "compound"
+
+    device: DigitalRankUpdateCell = part(DigitalRankUpdateCell)

@@ -1122,3 +1122,12 @@ class NumpyDevice(WriteNoiseDevice):
                 f"{cls.__name__}.cell_parameters must be a tuple of different names, "
                 f"got {names!r}"
             )
+
+
+def __getattr__(name: str) -> Any:
+    """Find unit cells and compounds here, too, where scripts look for them."""
+    from . import compounds
+
+    if name in compounds.__all__:
+        return getattr(compounds, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -37,6 +37,8 @@ from .enums import (
 )
 from .io import (
     IOParameters,
+    IOParametersIRDropT,
+    IOParametersNodal,
 )
 from .mapping import (
     MappableRPU,
@@ -61,6 +63,8 @@ __all__ = [
     "CountLRFeedbackPolicy",
     "DriftParameter",
     "IOParameters",
+    "IOParametersIRDropT",
+    "IOParametersNodal",
     "InputRangeParameter",
     "MappableRPU",
     "MappingParameter",

@@ -19,7 +19,7 @@ from .definition import (
     register_config_class,
     thawed_copy,
 )
-from .fields import choice, derived, flag, integer, part, real, reals, text
+from .fields import choice, derived, flag, integer, part, parts, real, reals, text
 from .runtime import RuntimeParameter
 from .serialisation import from_dict, to_dict
 
@@ -38,6 +38,7 @@ __all__ = [
     "frozen_copy",
     "integer",
     "part",
+    "parts",
     "pending_settings",
     "real",
     "reals",

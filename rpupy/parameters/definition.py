@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import functools
 import importlib
+import operator
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -53,6 +54,9 @@ class Parameters:
 
     # Set by frozen_copy alone; an unset slot means that fields can be assigned.
     _fixed: bool
+
+    #: Other names of fields, which scripts may use: name -> field.
+    aliases: ClassVar[dict[str, str]] = {}
 
     # attrs.fields of the class; attrs writes it when `define` runs.
     __attrs_attrs__: ClassVar[tuple[Any, ...]]
@@ -334,6 +338,12 @@ def _explain_unknown_fields(cls: type[Parameters]) -> None:
 
     @functools.wraps(init)
     def __init__(self: Parameters, *args: Any, **fields: Any) -> None:
+        for alias in cls.aliases.keys() & fields.keys():
+            if cls.aliases[alias] in fields:
+                raise TypeError(
+                    f"{cls.__name__} must get one of {alias} and {cls.aliases[alias]}"
+                )
+            fields[cls.aliases[alias]] = fields.pop(alias)
         for name in fields:
             if name not in known:
                 raise TypeError(explain(name))
@@ -341,11 +351,14 @@ def _explain_unknown_fields(cls: type[Parameters]) -> None:
 
     @functools.wraps(assign)
     def __setattr__(self: Parameters, name: str, value: Any) -> None:
+        name = cls.aliases.get(name, name)
         if not hasattr(type(self), name):
             raise AttributeError(explain(name))
         assign(self, name, value)
 
     wrapped: Any = cls
+    for alias, field in cls.aliases.items():
+        setattr(wrapped, alias, property(operator.attrgetter(field)))
     wrapped.__init__ = __init__
     wrapped.__setattr__ = __setattr__
 
@@ -360,7 +373,10 @@ def _shown_fields(config: Parameters) -> Iterator[attrs.Attribute[Any]]:
         elif not isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]
             shown = getattr(config, field.name) != field.default
         elif field.metadata.get("hide_default"):
-            shown = getattr(config, field.name) != field.default.factory()
+            value = getattr(config, field.name)
+            # Lists of a fixed configuration are tuples.
+            value = list(value) if isinstance(value, tuple) else value
+            shown = value != field.default.factory()
         else:
             shown = True
         if shown:

@@ -165,7 +165,8 @@ class AnalogMVType(Enum):
     IDEAL is exact. ONE_PASS drives both signs at once. POS_NEG_SEPARATE drives
     positive and negative inputs in two passes and subtracts before the ADC,
     POS_NEG_SEPARATE_DIGITAL_SUM after it. SPLIT_MODE sends high and low bits of the
-    input in two phases and BIT_WISE one bit at a time.
+    input in two phases and BIT_WISE one bit at a time. NODAL is ONE_PASS through wires
+    with resistance, whose currents are exact (`IOParametersNodal`).
     """
 
     IDEAL = "Ideal"
@@ -174,6 +175,7 @@ class AnalogMVType(Enum):
     POS_NEG_SEPARATE_DIGITAL_SUM = "PosNegSeparateDigitalSum"
     SPLIT_MODE = "SplitMode"
     BIT_WISE = "BitWise"
+    NODAL = "Nodal"
 
 
 class PmaxMapping(Enum):

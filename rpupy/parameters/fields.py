@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -21,7 +21,17 @@ from rpupy.errors import ConfigError
 from .definition import Parameters, _is_fixed, thawed_copy
 from .effects import Effect, Setting
 
-__all__ = ["choice", "derived", "flag", "integer", "part", "real", "reals", "text"]
+__all__ = [
+    "choice",
+    "derived",
+    "flag",
+    "integer",
+    "part",
+    "parts",
+    "real",
+    "reals",
+    "text",
+]
 
 # The kernels compute in single precision and with 32-bit integers.
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -108,7 +118,11 @@ def real(
 
 
 def reals(
-    default: Sequence[float], *, most: int, effect: Effect | Setting | None = None
+    default: Sequence[float],
+    *,
+    most: int,
+    least: int = 1,
+    effect: Effect | Setting | None = None,
 ) -> Any:
     """Declare a list of finite real numbers that single precision can hold.
 
@@ -116,8 +130,8 @@ def reals(
     ----------
     default : sequence of float
         Default values.
-    most : int
-        How many there may be; there must be one.
+    most, least : int
+        How many there may be, and how many there must be.
     effect : Effect or Setting, optional
         What the field does to a tile.
 
@@ -125,7 +139,7 @@ def reals(
     -------
     attrs field
     """
-    rule = f"a list of 1 to {most} finite numbers"
+    rule = f"a list of {least} to {most} finite numbers"
 
     def check(
         value: Any, instance: Parameters, field: attrs.Attribute[Any]
@@ -134,7 +148,7 @@ def reals(
             value = list(value)
         if not isinstance(value, (list, tuple)):
             raise _illegal(instance, field, rule, value)
-        if not 1 <= len(value) <= most:
+        if not least <= len(value) <= most:
             raise _illegal(instance, field, rule, f"{len(value)} numbers")
         for number in value:
             legal = isinstance(number, NUMBERS) and not isinstance(number, bool)
@@ -148,6 +162,7 @@ def reals(
         attrs.Factory(lambda: [float(v) for v in default]),
         kind="reals",
         most=most,
+        hide_default=least == 0,
         effect=effect,
     )
 
@@ -331,9 +346,39 @@ def text(default: str | None) -> Any:
     return _field(check, default, kind="text")
 
 
+def parts(kinds: Callable[[], tuple[type[Parameters], ...]]) -> Any:
+    """Declare a list of nested parameter objects, empty by default.
+
+    Parameters
+    ----------
+    kinds : callable
+        Gives the classes that are accepted, with their subclasses; called when a value
+        is set, so that a class may name itself.
+
+    Returns
+    -------
+    attrs field
+    """
+
+    def check(
+        value: Any, instance: Parameters, field: attrs.Attribute[Any]
+    ) -> list[Parameters]:
+        accepted = kinds()
+        rule = f"a list of {' or '.join(kind.__name__ for kind in accepted)}"
+        if not isinstance(value, (list, tuple)):
+            raise _illegal(instance, field, rule, value)
+        for entry in value:
+            if not isinstance(entry, accepted):
+                raise _illegal(instance, field, rule, entry)
+        return [thawed_copy(v) if _is_fixed(v) else v for v in value]
+
+    return _field(check, attrs.Factory(list), kind="parts")
+
+
 def part(
     factory: type[Parameters],
     *,
+    default: Callable[[], Parameters] | None = None,
     kinds: tuple[type[Parameters], ...] = (),
     compare: bool = True,
     hide_default: bool = False,
@@ -348,6 +393,8 @@ def part(
     ----------
     factory : type
         Class of the default, built without arguments.
+    default : callable, optional
+        Builds the default instead.
     kinds : tuple of types
         Classes that are accepted, with their subclasses; default: `factory`.
     compare : bool
@@ -373,7 +420,7 @@ def part(
 
     return _field(
         check,
-        attrs.Factory(factory),
+        attrs.Factory(default or factory),
         eq=compare,
         kind="part",
         hide_default=hide_default,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rpupy.errors import ConfigError
@@ -16,8 +17,11 @@ from .enums import (
 )
 from .fields import choice, flag, integer, real
 
-__all__ = ["IOParameters"]
+__all__ = ["IOParameters", "IOParametersIRDropT", "IOParametersNodal"]
 
+_NODAL = {"mv_type": (AnalogMVType.NODAL,)}
+_OF_WIRES = Effect("ir drop", unit="ohm", choices=_NODAL)
+_FOR_WIRES = Setting(needs=("r_word_line", "r_bit_line"), choices=_NODAL)
 _FOR_BOUNDS = Setting(needs=("bound_management",), idle_in=("backward",))
 
 
@@ -133,7 +137,11 @@ class IOParameters(Parameters):
     is_perfect: bool = flag(False)
     mv_type: AnalogMVType = choice(
         AnalogMVType.ONE_PASS,
-        pending=(AnalogMVType.SPLIT_MODE, AnalogMVType.BIT_WISE),
+        refused=(
+            AnalogMVType.SPLIT_MODE,
+            AnalogMVType.BIT_WISE,
+            AnalogMVType.NODAL,
+        ),
     )
     inp_bound: float = real(
         1.0, effect=Effect("bounds", of=FULL_SCALE, positive=True, off=_inp_bound_off)
@@ -267,3 +275,179 @@ class IOParameters(Parameters):
                 "IOParameters.inp_bound must be 1.0 with noise_management = "
                 f"{self.noise_management}, got {self.inp_bound}"
             )
+
+
+_FOR_SLICES = Setting(needs=("ir_drop",), idle_in=("backward",))
+
+
+@define
+class IOParametersIRDropT(IOParameters):
+    """Settings of a product with voltage loss along wires that changes in time.
+
+    Inputs are durations of pulses, and time is cut into slices. In each slice, every
+    line of the array is a ladder of resistances; the converter counts the charge of all
+    slices. This happens in evaluation only: in training, and with `ir_drop` 0, the
+    product is that without wires.
+
+    Parameters
+    ----------
+    mv_type : AnalogMVType
+        ONE_PASS: the whole duration; SPLIT_MODE: low and high bits in two products;
+        BIT_WISE: a product for each bit; IDEAL. Results of several products are added
+        as numbers, with the significance of their bits.
+    ir_drop : float
+        Scale of the resistance of wires; 0: no wires.
+    ir_drop_rs : float
+        Resistance of the wire between neighbouring devices, in ohm.
+    ir_drop_segments : int
+        Segments of the ladder; they have to divide the rows of the array
+        (``mapping.max_input_size``, or its inputs if they are more).
+    ir_drop_time_step_resolution_scale : float
+        Factor on the number of slices, for ONE_PASS.
+    ir_drop_v_read : float
+        Voltage of the lines that are read, in volt.
+    split_mode_bit_shift : int
+        Bits of the first product of SPLIT_MODE.
+    adc_quantization : bool
+        Count charge in whole pulses of an oscillator.
+    adc_frequency : float
+        Frequency of that oscillator, in GHz.
+    ir_drop_integration_sum : bool
+        Add up the slices instead of using the trapezoidal rule.
+    apply_xdep_pcm_read_noise : bool
+        Read noise of phase-change memory that depends on the durations.
+    xdep_pcm_read_noise_scale : float
+        Scale of that noise.
+    """
+
+    mv_type: AnalogMVType = choice(
+        AnalogMVType.ONE_PASS,
+        refused=(
+            AnalogMVType.POS_NEG_SEPARATE,
+            AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+            AnalogMVType.NODAL,
+        ),
+    )
+    ir_drop: float = real(
+        1.0,
+        low=0,
+        effect=Effect("ir drop", unit="of the physical loss", idle_in=("backward",)),
+    )
+    ir_drop_rs: float = real(0.15, low=0, effect=_FOR_SLICES)
+    ir_drop_segments: int = integer(8, low=1, effect=_FOR_SLICES)
+    ir_drop_time_step_resolution_scale: float = real(
+        1.0, above=0, high=1, effect=_FOR_SLICES
+    )
+    ir_drop_v_read: float = real(0.4005, effect=_FOR_SLICES)
+    split_mode_bit_shift: int = integer(
+        3,
+        low=1,
+        effect=Setting(choices={"mv_type": (AnalogMVType.SPLIT_MODE,)}),
+    )
+    adc_quantization: bool = flag(True, effect=_FOR_SLICES)
+    adc_frequency: float = real(
+        6.24, above=0, effect=Setting(needs=("adc_quantization",))
+    )
+    ir_drop_integration_sum: bool = flag(False, effect=_FOR_SLICES)
+    apply_xdep_pcm_read_noise: bool = flag(False, pending=True, effect=_FOR_SLICES)
+    xdep_pcm_read_noise_scale: float = real(
+        1.0, effect=Setting(needs=("apply_xdep_pcm_read_noise",))
+    )
+
+    def levels(self) -> float:
+        """Return the largest input in steps of the DAC."""
+        res = 1.0 / self.inp_res if self.inp_res > 1.0 else self.inp_res
+        return self.inp_bound / (2.0 * res)
+
+    def bits(self) -> int:
+        """Return the bits of an input, its sign included."""
+        return round(math.log2(self.levels() + 1.0)) + 1
+
+    def validate(self) -> None:
+        """Check what the time slices need.
+
+        Raises
+        ------
+        ConfigError
+            If inputs have no levels, or not those of whole bits where bits are sent
+            one by one; or if an effect is on that such arrays do not have.
+        """
+        super().validate()
+        if self.is_perfect or self.mv_type is AnalogMVType.IDEAL:
+            return
+        name = type(self).__name__
+        if self.inp_bound != 1.0 or self.inp_res <= 0.0:
+            raise ConfigError(
+                f"{name} must have inp_bound = 1.0 and inp_res > 0, got"
+                f" {self.inp_bound} and {self.inp_res}"
+            )
+        for field in (
+            *("out_nonlinearity", "r_series", "v_offset_std", "out_noise_std"),
+            "w_read_asymmetry_dtod",
+        ):
+            if getattr(self, field) > 0.0:
+                raise ConfigError(
+                    f"{name}.{field} must be 0, got {getattr(self, field)}"
+                )
+        if self.w_noise_type is not WeightNoiseType.NONE:
+            raise ConfigError(
+                f"{name}.w_noise_type must be NONE, got {self.w_noise_type}"
+            )
+        if self.mv_type is AnalogMVType.ONE_PASS:
+            return
+        bits = self.bits()
+        if abs(self.levels() + 1.0 - 2.0 ** (bits - 1)) > 1e-3 or not 2 <= bits <= 17:
+            raise ConfigError(
+                f"{name}.inp_res must be 1 / (2**b - 2), 2 <= b <= 17, with mv_type ="
+                f" {self.mv_type}, got {self.inp_res}"
+            )
+        split = self.mv_type is AnalogMVType.SPLIT_MODE
+        if split and self.split_mode_bit_shift > bits - 2:
+            raise ConfigError(
+                f"{name}.split_mode_bit_shift must be at most {bits - 2} with {bits}"
+                f" bits, got {self.split_mode_bit_shift}"
+            )
+
+
+@define
+class IOParametersNodal(IOParameters):
+    """Settings of a product through wires with resistance, solved exactly.
+
+    Weights are pairs of conductances, positive ones in one array and negative ones in
+    another, between word lines (inputs) and bit lines (outputs) whose segments have
+    resistance. The nodal equations are solved anew whenever weights have changed
+    (`rpupy.parasitics`, which needs SciPy), and give the weights that all products then
+    multiply by; converters and noise are those of `IOParameters`.
+
+    Backward, bit lines are driven and word lines sensed, at the same ends. With the same
+    resistances in ``forward`` and ``backward`` both directions see the same weights.
+
+    Parameters
+    ----------
+    mv_type : AnalogMVType
+        NODAL; anything else ignores the wires.
+    r_word_line, r_bit_line : float
+        Resistance of a segment of a wire between two crosspoints, in ohms.
+    g_max : float
+        Conductance of a weight of size `w_max`, in siemens.
+    w_max : float
+        Weight of the largest conductance; larger weights conduct more.
+    drive_both_ends, sense_both_ends : bool
+        Whether word lines, and bit lines, are connected at both of their ends.
+
+    Notes
+    -----
+    LAPACK solves the equations, whose last bits differ between machines; so, unlike all
+    else, products in this mode are the same on one machine only.
+    """
+
+    mv_type: AnalogMVType = choice(
+        AnalogMVType.NODAL,
+        refused=(AnalogMVType.SPLIT_MODE, AnalogMVType.BIT_WISE),
+    )
+    r_word_line: float = real(0.35, low=0, effect=_OF_WIRES)
+    r_bit_line: float = real(0.35, low=0, effect=_OF_WIRES)
+    g_max: float = real(5e-6, above=0, effect=_FOR_WIRES)
+    w_max: float = real(1.0, above=0, effect=_FOR_WIRES)
+    drive_both_ends: bool = flag(False, effect=_FOR_WIRES)
+    sense_both_ends: bool = flag(False, effect=_FOR_WIRES)

@@ -17,8 +17,10 @@ from rpupy.parameters.enums import (
     BoundManagementType,
     NoiseManagementType,
     PulseType,
+    VectorUnitCellUpdatePolicy,
     WeightNoiseType,
 )
+from rpupy.parameters.io import IOParametersIRDropT
 from rpupy.rpu_base import _cpu
 
 Floats = NDArray[np.float32]
@@ -46,6 +48,12 @@ _CODES: dict[enum.Enum, int] = {
     AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM: 2,
     AnalogMVType.SPLIT_MODE: 3,
     AnalogMVType.BIT_WISE: 4,
+    # One pass over other weights (nodal.py).
+    AnalogMVType.NODAL: 0,
+    VectorUnitCellUpdatePolicy.ALL: 0,
+    VectorUnitCellUpdatePolicy.SINGLE_FIXED: 1,
+    VectorUnitCellUpdatePolicy.SINGLE_SEQUENTIAL: 2,
+    VectorUnitCellUpdatePolicy.SINGLE_RANDOM: 3,
     PulseType.STOCHASTIC_COMPRESSED: 0,
     # The signs of x in two passes: crosspoints get the same pulses.
     PulseType.STOCHASTIC: 0,
@@ -133,7 +141,27 @@ def pack_io(io: object) -> Floats:
     values = pack(_cpu.FIELDS["io"], io)
     if getattr(io, "mv_type", None) is AnalogMVType.IDEAL:
         values[_cpu.FIELDS["io"].index("is_perfect")] = 1.0
+    elif isinstance(io, IOParametersIRDropT):
+        for name, value in _pack_slices(io).items():
+            values[_cpu.FIELDS["io"].index(name)] = value
     return values
+
+
+def _pack_slices(io: IOParametersIRDropT) -> dict[str, float]:
+    """Pack what an array that is read in time slices has instead, or more."""
+    slices = io.levels() + 1.0
+    if io.mv_type is AnalogMVType.ONE_PASS:
+        # The small part keeps a rounding of the resolution from counting.
+        slices = int(slices * io.ir_drop_time_step_resolution_scale + 1e-6)
+    phases = {AnalogMVType.SPLIT_MODE: 2, AnalogMVType.BIT_WISE: io.bits() - 1}
+    return {
+        "ir_drop": 0.0,  # that of the steady state
+        "out_asymmetry": io.out_asymmetry,
+        "slices": round(slices),
+        "half_slice": 0.0 if io.ir_drop_integration_sum else 0.5,
+        "bit_shift": io.split_mode_bit_shift,
+        "phases": phases.get(io.mv_type, 1),
+    }
 
 
 def perfect_io() -> Floats:

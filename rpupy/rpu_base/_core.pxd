@@ -1,5 +1,5 @@
 # Declarations of csrc/kernel_table.h, and nothing else.
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "kernel_table.h" namespace "rpupy" nogil:
@@ -99,6 +99,54 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         float* since
         float* previous
 
+    enum:
+        kNodeCounters
+
+    struct CompoundNode:
+        int32_t kind
+        int32_t first_child
+        int32_t children
+        uint32_t number
+        float* weights
+        float granularity
+        float states
+        int64_t* counters
+        float gamma
+        float every
+        float rate
+        int32_t device
+        UpdateArgs update
+        const float* reset_bias
+        int64_t reset_stride
+        float reset_std
+        float nominal_max
+        const float* params
+        const float* read_io
+        int32_t reads_are_local
+        const float* write_update
+        int32_t hides_nothing
+        float* buffer
+        float* mean
+        float* past_mean
+        float* variance
+        float* past_variance
+        float* running
+        uint8_t* in_chopper
+        uint8_t* out_chopper
+        uint8_t* switched
+
+    struct CompoundArgs:
+        TileView tile
+        const CompoundNode* nodes
+        int32_t count
+        const float* x
+        const float* d
+        int64_t batch
+        float lr
+        uint64_t ordinal
+        const float* update
+        int32_t stepwise
+
     ctypedef void (*PopulateFunction)(const PopulateArgs&) noexcept nogil
     ctypedef void (*UpdateFunction)(const UpdateArgs&, void*) noexcept nogil
     ctypedef void (*UpkeepFunction)(const UpkeepArgs&) noexcept nogil
@@ -120,6 +168,9 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         UpkeepFunction reset
         UpkeepFunction drift
         UpkeepFunction apparent
+        void (*update_compound)(const CompoundArgs&, void*) noexcept nogil
+        size_t (*update_compound_scratch)(const CompoundArgs&) noexcept nogil
+        void (*reduce_compound)(const CompoundArgs&) noexcept nogil
         const PopulateFunction* populate
         const UpdateFunction* update_pulsed
         void (*draw_words)(const uint32_t*, const uint32_t*, uint32_t*, int64_t) noexcept nogil
@@ -142,6 +193,10 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         const char* drift
         const char* update
         const char* io
+        const char* vector
+        const char* one_sided
+        const char* transfer
+        const char* mixed
 
     const DeviceInfo* device_info(int)
     const Names& names()

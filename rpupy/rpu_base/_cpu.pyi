@@ -123,6 +123,22 @@ class CpuBackend:
         crosspoints: _Words,
         write_noise: float,
     ) -> None: ...
+    def update_compound(
+        self,
+        nodes: list[dict[str, Any]],
+        counters: NDArray[np.int64],
+        x: _Floats,
+        d: _Floats,
+        batch: int,
+        lr: float,
+        ordinal: int,
+        update: _Floats,
+        stepwise: bool,
+        threads: int,
+    ) -> None: ...
+    def reduce_compound(
+        self, nodes: list[dict[str, Any]], counters: NDArray[np.int64], threads: int
+    ) -> None: ...
     def populate(
         self,
         number: int,

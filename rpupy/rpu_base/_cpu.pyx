@@ -113,6 +113,10 @@ FIELDS = {
     "drift": _split(_core.names().drift),
     "update": _split(_core.names().update),
     "io": _split(_core.names().io),
+    "vector": _split(_core.names().vector),
+    "one_sided": _split(_core.names().one_sided),
+    "transfer": _split(_core.names().transfer),
+    "mixed": _split(_core.names().mixed),
 }
 
 
@@ -418,6 +422,46 @@ cdef class CpuBackend:
         with nogil:
             self.table.show_pulses(args, where, n)
 
+    def update_compound(self, list nodes, cnp.ndarray counters, cnp.ndarray x, cnp.ndarray d, int64_t batch,
+                        double lr, uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads):
+        """Run the update of a mini-batch on a compound.
+
+        `nodes` describes the tree: for each node a dict with the fields of CompoundNode in
+        csrc/kernel_table.h that its kind has.  `counters` (int64, a row for each node) move on.
+        """
+        cdef _core.CompoundArgs args
+        cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
+        cdef void* scratch
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.tile.threads = threads
+        args.nodes = <const _core.CompoundNode*> cnp.PyArray_DATA(memory)
+        args.count = <int> len(nodes)
+        args.x = <const float*> cnp.PyArray_DATA(x)
+        args.d = <const float*> cnp.PyArray_DATA(d)
+        args.batch = batch
+        args.lr = _core.to_float32(lr)
+        args.ordinal = ordinal
+        args.update = <const float*> cnp.PyArray_DATA(update)
+        args.stepwise = stepwise
+        scratch = self.reserve(self.table.update_compound_scratch(args))
+        with nogil:
+            self.table.update_compound(args, scratch)
+        self.weights_changed()
+
+    def reduce_compound(self, list nodes, cnp.ndarray counters, int threads):
+        """Compute the weights that products see from those of the planes."""
+        cdef _core.CompoundArgs args
+        cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.tile.threads = threads
+        args.nodes = <const _core.CompoundNode*> cnp.PyArray_DATA(memory)
+        args.count = <int> len(nodes)
+        with nogil:
+            self.table.reduce_compound(args)
+        self.weights_changed()
+
     def populate(self, int number, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
                  int threads, uint32_t plane=0):
         """Draw the planes of a pulsed device; an upkeep plane of size one gets one number."""
@@ -492,6 +536,61 @@ cdef class CpuBackend:
         with nogil:
             function(args)
         self.weights_version += 1
+
+
+cdef cnp.ndarray _compound_nodes(list nodes, cnp.ndarray counters):
+    """The nodes of a compound as the kernels want them, in an array that owns the memory."""
+    cdef cnp.ndarray memory = np.zeros(max(1, len(nodes)) * sizeof(_core.CompoundNode), dtype=np.uint8)
+    cdef _core.CompoundNode* node = <_core.CompoundNode*> cnp.PyArray_DATA(memory)
+    cdef int64_t* counts = <int64_t*> cnp.PyArray_DATA(counters)
+    cdef int index, k
+    cdef dict has
+    cdef tuple cell
+    for index in range(len(nodes)):
+        has = nodes[index]
+        node.kind = has["kind"]
+        node.first_child = has.get("first_child", 0)
+        node.children = has.get("children", 0)
+        node.number = has["number"]
+        node.weights = _floats(has["weights"])
+        node.granularity = _core.to_float32(has["granularity"])
+        node.states = _core.to_float32(has["states"])
+        node.counters = counts + index * _core.kNodeCounters
+        node.gamma = _core.to_float32(has["gamma"])
+        node.every = _core.to_float32(has["every"])
+        node.rate = _core.to_float32(has["rate"])
+        if "device" in has:
+            node.device = has["device"]
+            cell = has["cell"]
+            node.update.weights = _floats(has["true_weights"])
+            node.update.apparent = _floats(has["apparent"])
+            node.update.write_noise = _core.to_float32(has["write_noise"])
+            node.update.dw_min_std = _core.to_float32(has["dw_min_std"])
+            node.update.pulse_ordinals = <uint32_t*> cnp.PyArray_DATA(<cnp.ndarray> has["pulse_ordinals"])
+            node.update.pulse_counters = <int64_t*> _floats(has["pulse_counters"])
+            node.update.own = _floats(has["own"])
+            for k in range(len(cell)):
+                node.update.cell[k] = _floats(cell[k])
+            node.reset_bias = _floats(has["reset_bias"])
+            node.reset_stride = 0 if has["reset_bias"].ndim == 0 else 1
+            node.reset_std = _core.to_float32(has["reset_std"])
+            node.nominal_max = _core.to_float32(has["nominal_max"])
+        node.params = _floats(has.get("params"))
+        node.read_io = _floats(has.get("read_io"))
+        node.reads_are_local = has.get("reads_are_local", 0)
+        node.write_update = _floats(has.get("write_update"))
+        node.hides_nothing = has.get("hides_nothing", 0)
+        node.buffer = _floats(has.get("buffer"))
+        node.mean = _floats(has.get("mean"))
+        node.past_mean = _floats(has.get("past_mean"))
+        node.variance = _floats(has.get("variance"))
+        node.past_variance = _floats(has.get("past_variance"))
+        node.running = _floats(has.get("running"))
+        node.in_chopper = <unsigned char*> _floats(has.get("in_chopper"))
+        node.out_chopper = <unsigned char*> _floats(has.get("out_chopper"))
+        node.switched = <unsigned char*> _floats(has.get("switched"))
+        node += 1
+    return memory
 
 
 cdef const _core.KernelTable* _table(isa_name) except NULL:

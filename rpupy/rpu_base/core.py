@@ -19,12 +19,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpupy import threads
 from rpupy.errors import StateError
-from rpupy.parameters.enums import PulseType
+from rpupy.parameters.enums import AnalogMVType, PulseType
 from rpupy.parameters.in_use import parameters_in_use
+from rpupy.parameters.io import IOParametersIRDropT
 
 from . import _common, _cpu, periphery
 from ._common import Floats, real_number, size, whole_number
+from .nodal import NodalWeights, sees_wires
 from .plane import UPKEEP_PLANES, DevicePlane
+from .sliced import SlicedArray, fitted_rows, sliced_array
 
 #: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
 _STREAMS = {"forward": 32, "forward_eval": 37, "backward": 42, "backward_eval": 47}
@@ -115,12 +118,27 @@ class CoreTile:
         else:
             self._forward_io = self._backward_io = _common.perfect_io()
             self._line_shapes = {name: {} for name in _DIRECTIONS}
+        io = getattr(self.config, "forward", None)
+        self._sliced: SlicedArray | None = None
+        self._sliced_version: tuple[Any, int] | None = None
+        self._sliced_rows = 0
+        if isinstance(io, IOParametersIRDropT) and io.ir_drop > 0.0:
+            if not (io.is_perfect or io.mv_type is AnalogMVType.IDEAL):
+                self._sliced_rows = fitted_rows(self.config, self.in_size)
+        self._nodal = {
+            name: NodalWeights(getattr(self.config, name))
+            for name in _DIRECTIONS
+            if sees_wires(getattr(self.config, name, None))
+        }
         self._backend = self._new_backend(self._key)
 
     def _make_planes(self) -> list[DevicePlane]:
         """Bind the devices; pulses switched off leave an exact weight."""
         exact = self._pulse_type is PulseType.NONE
-        return [DevicePlane(self, self.config.device, exact)]
+        device = self.config.device
+        if hasattr(device, "exact_device"):
+            device = device.exact_device()
+        return [DevicePlane(self, device, exact)]
 
     def _counter_names(self) -> tuple[str, ...]:
         """Names of all counters, in their order."""
@@ -158,13 +176,16 @@ class CoreTile:
     def _draw_devices(self) -> None:
         """Draw the device-to-device spread, with the construction seed if one is given."""
         self._draw_lines()
-        key = self._key
-        construction_seed = getattr(self.config.device, "construction_seed", 0)
-        if construction_seed != 0:
-            seed = np.random.SeedSequence(construction_seed)
-            key = tuple(int(word) for word in seed.generate_state(2, np.uint32))
+        key = self._device_key(getattr(self.config.device, "construction_seed", 0))
         for plane in self._planes:
             plane.draw(key)
+
+    def _device_key(self, construction_seed: int) -> tuple[int, ...]:
+        """Return the key of the device-to-device draws."""
+        if construction_seed == 0:
+            return self._key
+        seed = np.random.SeedSequence(construction_seed)
+        return tuple(int(word) for word in seed.generate_state(2, np.uint32))
 
     def _draw_lines(self) -> None:
         """Draw what the lines of each direction have of their own."""
@@ -314,11 +335,13 @@ class CoreTile:
         if batch == 0:
             return
         back = which[0] == "b"
-        drawn = self._drawn("backward" if back else "forward")
+        direction = "backward" if back else "forward"
+        weights = self._seen_weights(direction)
+        drawn = self._drawn(direction)
         if drawn is not None and periphery.AVERAGE in drawn:
             self._average_before = self._backend.read(drawn[periphery.AVERAGE])
         self._backend.product(
-            self._arrays["weights"],
+            weights,
             inputs,
             result,
             batch,
@@ -328,6 +351,8 @@ class CoreTile:
             _STREAMS[which],
             threads.get_num_threads(),
             drawn,
+            None,
+            self._sliced_array() if which == "forward_eval" else None,
         )
         self._counters[which] += batch
 
@@ -346,6 +371,30 @@ class CoreTile:
         if batch > 0 and periphery.AVERAGE in self._line_shapes[direction]:
             average = self._arrays[f"{direction}_{periphery.AVERAGE}"]
             self._backend.write(average, self._average_before)
+
+    def _sliced_array(self) -> SlicedArray | None:
+        """Return what stands in for the weights where they are read in time slices."""
+        if not self._sliced_rows:
+            return None
+        version = (self._backend, self._backend.weights_version)
+        if self._sliced is None or self._sliced_version != version:
+            weights = self._backend.read(self._arrays["weights"])
+            with _cpu.DefaultEnvironment():
+                found = sliced_array(weights, self.config.forward, self._sliced_rows)
+            self._sliced = SlicedArray(
+                self._backend.array_from(found.weights),
+                self._backend.array_from(found.offset),
+                found.charge_unit,
+            )
+            self._sliced_version = version
+        return self._sliced
+
+    def _seen_weights(self, direction: str) -> Any:
+        """Return the weights that the products of a direction multiply by."""
+        weights = self._arrays["weights"]
+        if direction in self._nodal:
+            return self._nodal[direction].of(weights, self._backend)
+        return weights
 
     def _drawn(self, direction: str) -> dict[str, Any] | None:
         """Return the arrays that the lines of a direction have, by their names."""
@@ -451,7 +500,7 @@ class CoreTile:
                     drawn[periphery.AVERAGE] = self._backend.array_from(average)
                 which = "forward_eval" if is_test else "forward"
                 self._backend.product(
-                    self._arrays["weights"],
+                    self._seen_weights("forward"),
                     inputs,
                     result,
                     batch,
@@ -462,6 +511,7 @@ class CoreTile:
                     1,
                     drawn,
                     {number: planes[name] for name, (number, _) in wanted.items()},
+                    self._sliced_array() if is_test else None,
                 )
             found = {}
             for name, plane in {**planes, "output": result[None]}.items():
@@ -647,6 +697,14 @@ class CoreTile:
             self._plane.set_uniform(low, high, self._counters["init"])
             self._counters["init"] += 1
 
+    def get_hidden_update_index(self) -> int:
+        """Return which device of a vector cell is updated or written; 0 for others."""
+        return 0
+
+    def set_hidden_update_index(self, index: int) -> None:
+        """Choose that device; a tile of single devices ignores it."""
+        whole_number(index, "index")
+
     # ---- maintenance -----------------------------------------------------------------
 
     def decay_weights(self, alpha: float = 1.0) -> None:
@@ -696,8 +754,11 @@ class CoreTile:
         if columns == 0 or prob == 0.0:
             return
         with self.lock:
-            for plane in self._planes:
-                plane.reset(start, columns, prob)
+            self._reset_planes(start, columns, prob)
+
+    def _reset_planes(self, start: int, columns: int, prob: float) -> None:
+        for plane in self._planes:
+            plane.reset(start, columns, prob)
 
     def clip_weights(self, limit: float) -> None:
         """Limit the weights to [-limit, limit]; a negative limit keeps the bounds only."""
@@ -946,6 +1007,9 @@ class CoreTile:
             device += ", exact update"
         return f"{type(self).__name__}[{device}]({self.out_size}, {self.in_size})"
 
+    def _granularity_text(self) -> str:
+        return f"{self._plane.granularity:g}"
+
     def __repr__(self) -> str:
         return self.get_brief_info()
 
@@ -953,7 +1017,7 @@ class CoreTile:
         lines = [self.get_brief_info(), *parameters_in_use(self.config)]
         lines.append(f"  learning_rate: {self._learning_rate:g}")
         if self._pulsed_device:
-            lines.append(f"  weight_granularity: {self._plane.granularity:g}")
+            lines.append(f"  weight_granularity: {self._granularity_text()}")
         return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rpupy.parameters.enums import AnalogMVType, NoiseManagementType
+from rpupy.parameters.io import IOParametersIRDropT
 
 from . import _common, _cpu
 from ._common import Floats
@@ -217,6 +218,9 @@ def traced(io: Any) -> dict[str, tuple[int, int]]:
     if io is None or io.is_perfect or io.mv_type is AnalogMVType.IDEAL:
         return {"product": (STAGES.index("product"), 1)}
     passes = 2 if io.mv_type in _TWO_PASSES else 1
+    if isinstance(io, IOParametersIRDropT):
+        split = {AnalogMVType.SPLIT_MODE: 2, AnalogMVType.BIT_WISE: io.bits() - 1}
+        passes = split.get(io.mv_type, 1)
     digital = io.mv_type is not AnalogMVType.POS_NEG_SEPARATE
     first, last = STAGES.index("driven"), STAGES.index("charge")
     found = {}

@@ -123,7 +123,8 @@ class Tile(Programming):
         self._spawned = 0
         self._probes = 0
         self._reference = None
-        core = registry.core_class(self.tile_kind, self.backend, self.rpu_config.device)
+        kind = registry.core_kind(self.rpu_config)
+        core = registry.core_class(kind, self.backend, self.rpu_config.device)
         self.tile = core(self.out_size, self._x_size, self.rpu_config, self._seed)
         self._init_periphery()
 
@@ -524,6 +525,31 @@ class Tile(Programming):
         """
         self.tile.set_hidden_parameters(parameters)
 
+    def get_hidden_update_index(self) -> int:
+        """Return which device of a vector cell is updated or written.
+
+        Returns
+        -------
+        int
+            Its number; 0 for everything but vector cells.
+        """
+        return self.tile.get_hidden_update_index()
+
+    def set_hidden_update_index(self, index: int) -> None:
+        """Choose which device of a vector cell is updated or written.
+
+        Parameters
+        ----------
+        index : int
+            Number of the device. Everything but vector cells ignores it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not the number of a device.
+        """
+        self.tile.set_hidden_update_index(index)
+
     def get_pulse_counters(self) -> NDArray[np.int64]:
         """Return how many pulses each device has received since the tile was built.
 
@@ -858,8 +884,9 @@ class Tile(Programming):
             if not name.startswith(_CORE):
                 raise StateError(f"no array is called {name}")
             core_arrays[name[len(_CORE) :]] = array
+        kind = registry.core_kind(self.rpu_config)
         core_class: Any = registry.core_class(
-            self.tile_kind, self.backend, self.rpu_config.device
+            kind, self.backend, self.rpu_config.device
         )
         self.tile = core_class.from_state(
             self.out_size,

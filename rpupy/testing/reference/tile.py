@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rpupy.parameters.enums import PulseType
+from rpupy.parameters.enums import AnalogMVType, PulseType
+from rpupy.parasitics import Crossbar
 
 from .arithmetic import F32, SMALLEST_NORMAL, Floats, clip, fma
 from .devices import LAWS, DeviceDraws, draw_pulsed_device
@@ -176,7 +177,7 @@ class ReferenceTile:
         inputs, shape = _vectors(x_input, in_trans, bias)
         io = getattr(self.config, "forward", None)
         which = Pass.FORWARD_EVAL if is_test else Pass.FORWARD
-        y = self._product(inputs, self.weights, io, which)
+        y = self._product(inputs, _seen_weights(self.weights, io), io, which)
         return _shaped(y, shape, out_trans)
 
     def backward(
@@ -191,7 +192,7 @@ class ReferenceTile:
         inputs, shape = _vectors(d_input, out_trans, False)
         io = getattr(self.config, "backward", None)
         which = Pass.BACKWARD_EVAL if is_test else Pass.BACKWARD
-        y = self._product(inputs, self.weights.T, io, which)
+        y = self._product(inputs, _seen_weights(self.weights, io).T, io, which)
         if bias:
             y = y[:, :-1]
         return _shaped(y, shape, in_trans)
@@ -521,6 +522,23 @@ class ReferenceTile:
             self.drift_start[...] = arrays["drift_start"]
             self.drift_since[...] = arrays["drift_since"]
             self.drift_previous[...] = arrays["drift_previous"]
+
+
+def _seen_weights(weights: Floats, io: Any) -> Floats:
+    """Return the weights that a product sees, through wires if they have resistance."""
+    if io is None or io.is_perfect or io.mv_type is not AnalogMVType.NODAL:
+        return weights
+    plus, minus = (
+        Crossbar(
+            np.maximum(part, 0.0) * (io.g_max / io.w_max),
+            io.r_word_line,
+            io.r_bit_line,
+            io.drive_both_ends,
+            io.sense_both_ends,
+        ).effective_conductances
+        for part in (weights.astype(np.float64), -weights.astype(np.float64))
+    )
+    return np.asarray((plus - minus) / (io.g_max / io.w_max), dtype=np.float32)
 
 
 def _vectors(

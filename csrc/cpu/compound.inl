@@ -1,0 +1,514 @@
+// Purpose: what `Compound` asks of an array, on the CPU.
+// Included by: kernels.inl.
+// Invariants: scratch memory is cut into parts once for each call, with sizes that the arguments alone decide.
+
+#include "../compound.h"
+
+namespace rpupy {
+namespace RPUPY_ISA_NAME {
+
+static const UpdateFunction* compound_updates();  // update_pulsed by device number
+
+// Cuts memory into aligned parts; without memory it only adds up.
+struct Cutter {
+  char* base;
+  size_t used;
+
+  template <class T>
+  T* take(int64_t n) {
+    T* part = base == nullptr ? nullptr : reinterpret_cast<T*>(base + used);
+    used += static_cast<size_t>(round_up(n * static_cast<int64_t>(sizeof(T)), 64));
+    return part;
+  }
+};
+
+constexpr int kMostNodes = 256;
+constexpr int64_t kRowsTogether = 16;               // rows that a mixed precision compound writes together
+constexpr int64_t kSliceBytes = int64_t{16} << 20;  // of slices that were read, at most
+
+class CpuArray {
+ public:
+  using Node = CompoundNode;
+
+  CpuArray(const CompoundArgs& args, void* memory)
+      : args_(args),
+        in_size_(args.tile.in_size),
+        out_size_(args.tile.out_size),
+        keys_(round_keys(args.tile.key[0], args.tile.key[1])) {
+    Cutter cut = {static_cast<char*>(memory), 0};
+    const int64_t lines = in_size_ > out_size_ ? in_size_ : out_size_;
+    stretch_ = args.batch < kMostStretch ? args.batch : kMostStretch;
+    for (int i = 0; i < args.count; ++i) {
+      const Node& node = args.nodes[i];
+      if (node.kind == kDevicePlane) continue;
+      // A compound that another writes to gets one vector at a time, a mixed precision one's device several.
+      const int64_t n = i == 0 ? stretch_ : (stretch_ > kRowsTogether ? stretch_ : kRowsTogether);
+      NodeScratch& s = scratch_[i];
+      s.x = cut.take<float>(n * in_size_);
+      s.d = cut.take<float>(n * out_size_);
+      s.rates = cut.take<float>(n);
+      s.hot = cut.take<float>(round_up(lines, 64));
+      s.values = cut.take<float>(round_up(2 * lines, 64));
+      s.other = cut.take<float>(round_up(lines, 64));
+    }
+    in_chopper_ = cut.take<uint8_t>(lines);
+    out_chopper_ = cut.take<uint8_t>(lines);
+    padded_ = cut.take<float>(round_up(lines, kPanel));
+    const Node& root = args.nodes[0];
+    if (root.kind >= kTransfer && root.kind <= kDynamicTransfer) {
+      const TransferParams& t = *reinterpret_cast<const TransferParams*>(root.params);
+      const int64_t slices = t.transfer_columns != 0.0f ? in_size_ : out_size_;
+      int64_t reads = static_cast<int64_t>(t.n_reads_per_transfer < 1.0f ? 1.0f : t.n_reads_per_transfer);
+      if (reads > slices) reads = slices;
+      room_ = stretch_ * reads;
+      const int64_t most = kSliceBytes / (lines * static_cast<int64_t>(sizeof(float)));
+      if (room_ > most) room_ = most;
+      if (room_ < reads) room_ = reads;
+      reads_ = cut.take<SliceRead>(room_);
+      slices_ = cut.take<float>(room_ * lines);
+    }
+    if (root.kind == kMixedPrecision) {
+      counts_ = cut.take<float>(kRowsTogether * in_size_);
+      marks_ = cut.take<float>(kRowsTogether * out_size_);
+    }
+    bool reads_all = false;
+    for (int i = 0; i < args.count; ++i) reads_all = reads_all || needs_whole_reads(args.nodes[i]);
+    if (reads_all) packed_ = cut.take<float>(round_up(out_size_, kPanel) * in_size_);
+    kernel_ = cut.take<char>(static_cast<int64_t>(kernel_bytes()));
+    bytes_ = cut.used;
+  }
+
+  size_t bytes() const { return bytes_; }
+
+  const NodeScratch& scratch(const Node& node) const { return scratch_[&node - args_.nodes]; }
+  SliceRead* reads() const { return reads_; }
+  const float* slices_taken() const { return slices_; }
+  int64_t rows_together() const { return kRowsTogether; }
+  const float* row_counts() const { return counts_; }
+  const float* row_marks() const { return marks_; }
+
+  int64_t most_together(const Node&, int64_t most, int64_t reads) const {
+    const int64_t vectors = room_ / reads;
+    return vectors < 1 ? 1 : (vectors < most ? vectors : most);
+  }
+
+  // ---- pulses ------------------------------------------------------------------------------------
+
+  void pulse(const Node& node, const PulseBatch& p) {
+    const UpdateArgs args = leaf_args(node, p);
+    compound_updates()[node.device](args, kernel_);
+  }
+
+  void auto_rates(const Node& node, const PulseBatch& p, float top, float rate, float* rates) {
+    for (int64_t b = 0; b < p.vectors; ++b) {
+      const float x_max = input_range(p.x + b * in_size_, in_size_).abs_max;
+      const float d_max = input_range(p.d + b * out_size_, out_size_).abs_max;
+      node.running[0] = running_maximum(node.running[0], x_max, rate);
+      node.running[1] = running_maximum(node.running[1], d_max, rate);
+      const bool both = node.running[0] > 0.0f && node.running[1] > 0.0f;
+      rates[b] = both ? top / (node.running[0] * node.running[1]) : top;
+      node.running[2] = rates[b];
+    }
+  }
+  void set_rate(const Node& node, float rate) { node.running[2] = magnitude(rate); }
+  void use_rate(const Node& node, const PulseBatch& p, int64_t b) {
+    if (p.rates != nullptr) node.running[2] = p.rates[b];
+  }
+
+  void chop(const float* from, int64_t vectors, int64_t lines, const uint8_t* chopper, float* to) {
+    for (int64_t b = 0; b < vectors; ++b) {
+      for (int64_t j = 0; j < lines; ++j) {
+        const float v = from[b * lines + j];
+        to[b * lines + j] = chopper[j] != 0 ? -v : v;
+      }
+    }
+  }
+  void copy_or_clear(const float* from, int64_t n, bool copy, float* to) {
+    if (copy) {
+      __builtin_memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+    } else {
+      __builtin_memset(to, 0, static_cast<size_t>(n) * sizeof(float));
+    }
+  }
+  void one_hot(float* to, int64_t n, int64_t line) {
+    __builtin_memset(to, 0, static_cast<size_t>(n) * sizeof(float));
+    to[line] = 1.0f;
+  }
+  void negate_values(const float* from, int64_t n, float* to) {
+    for (int64_t i = 0; i < n; ++i) to[i] = -from[i];
+  }
+
+  // ---- weights -----------------------------------------------------------------------------------
+
+  // One chain in the order of the children. The choppers of a chopped compound turn the fast array's part over.
+  void reduce(const Node& node, const Node& first) {
+    const bool chops = node.kind == kChoppedTransfer || node.kind == kDynamicTransfer;
+    bool columns = true;
+    if (chops) columns = reinterpret_cast<const TransferParams*>(node.params)->transfer_columns != 0.0f;
+    const uint8_t* x_chopper = columns ? node.in_chopper : node.out_chopper;
+    const uint8_t* d_chopper = columns ? node.out_chopper : node.in_chopper;
+    const int64_t size = in_size_;
+    run_team(worthwhile_threads(args_.tile.threads, out_size_ * size * node.children / 4), [&](const Member& member) {
+      int64_t from, to;
+      member.share(out_size_, 1, from, to);
+      for (int64_t i = from; i < to; ++i) {
+        for (int64_t j = 0; j < size; j += kLanes) {
+          const int n = static_cast<int>(size - j < kLanes ? size - j : kLanes);
+          f32v sum = load_part(first.weights + i * size + j, n) * first.gamma;
+          if (chops) {
+            u32v turned = {};
+            for (int l = 0; l < n; ++l) turned[l] = x_chopper[j + l] != d_chopper[i] ? kSignBit : 0u;
+            sum = float_of_bits(bits_of(sum) ^ turned);
+          }
+          for (int k = 1; k < node.children; ++k) {
+            const Node& part = (&first)[k];
+            sum = fma(f32v{} + part.gamma, load_part(part.weights + i * size + j, n), sum);
+          }
+          store_part(node.weights + i * size + j, sum, n);
+        }
+      }
+    });
+  }
+
+  // Visible weights of a slice, as a vector.
+  void take(const Node& node, bool columns, int64_t slice, float* to) const {
+    if (!columns) {
+      __builtin_memcpy(to, node.weights + slice * in_size_, static_cast<size_t>(in_size_) * sizeof(float));
+      return;
+    }
+    for (int64_t i = 0; i < out_size_; ++i) to[i] = node.weights[i * in_size_ + slice];
+  }
+  void take_slice(const Node& node, bool columns, int64_t slice, int64_t number) {
+    take(node, columns, slice, slices_ + number * (columns ? out_size_ : in_size_));
+  }
+
+  void read_slice(const Node& owner, const Node& node, bool columns, int64_t slice, uint64_t ordinal, float* values) {
+    if (owner.reads_are_local) {
+      take(node, columns, slice, padded_);
+      convert(owner, node, columns, padded_, columns ? out_size_ : in_size_, ordinal, values);
+      return;
+    }
+    const NodeScratch& s = scratch(owner);
+    ProductArgs args = product_args(owner, node, columns, ordinal, values);
+    one_hot(s.hot, columns ? in_size_ : out_size_, slice);
+    args.tile = args_.tile;
+    args.tile.plane = node.number;
+    args.weights = node.weights;
+    args.packed = packed_;
+    args.input = s.hot;
+    if (columns) pack_weights(args);
+    product(args, kernel_);
+  }
+  void convert_slice(const Node& owner, const Node& node, const float* weights, int64_t length, int64_t,
+                     int64_t ordinal, float* values) {
+    const bool columns = reinterpret_cast<const TransferParams*>(owner.params)->transfer_columns != 0.0f;
+    __builtin_memcpy(padded_, weights, static_cast<size_t>(length) * sizeof(float));
+    convert(owner, node, columns, padded_, length, static_cast<uint64_t>(ordinal), values);
+  }
+
+  void reset_column(const Node& node, int64_t column, uint64_t ordinal, uint64_t redraw) {
+    for (int64_t i = 0; i < out_size_; ++i) reset_crosspoint(node, i * in_size_ + column, ordinal, redraw);
+  }
+
+  // Resets the cells of both devices that are hit, and turns the reads into what is to be written.
+  void refresh_column(const Node& minus, const Node& plus, int64_t column, float upper, float lower,
+                      const uint64_t* resets, const uint64_t* redraws, float* up, float* down, bool* wanted) {
+    for (int64_t i = 0; i < out_size_; ++i) {
+      const float p = up[i], m = down[i];
+      const float high = p / plus.nominal_max, low = m / minus.nominal_max;
+      const bool hit = p > m ? high > upper && low > lower : high > lower && low > upper;
+      up[i] = down[i] = 0.0f;
+      if (!hit) continue;
+      reset_crosspoint(minus, i * in_size_ + column, resets[0], redraws[0]);
+      reset_crosspoint(plus, i * in_size_ + column, resets[1], redraws[1]);
+      up[i] = p > m ? p - m : 0.0f;
+      down[i] = m > p ? m - p : 0.0f;
+      wanted[1] = wanted[1] || up[i] != 0.0f;
+      wanted[0] = wanted[0] || down[i] != 0.0f;
+    }
+  }
+
+  // ---- buffers of transfers ----------------------------------------------------------------------
+
+  // s.values: the slice that was read; becomes the steps to write.
+  bool buffer(const Node& node, const Node& source, int64_t slice, const BufferRule& rule, const NodeScratch& s) {
+    const BufferRule ready = scaled(rule, nullptr);
+    return each_of_slice(node, slice, [&](int64_t at, int64_t i) {
+      const float steps = buffer_step<float>(ready, s.values[i], source.buffer[at]);
+      s.values[i] = steps;
+      return steps != 0.0f;
+    });
+  }
+
+  bool chopped_buffer(const Node& node, int64_t slice, const BufferRule& rule, bool no_buffer, const NodeScratch& s) {
+    const BufferRule ready = scaled(rule, node.running);
+    return each_of_slice(node, slice, [&](int64_t at, int64_t i) {
+      if (no_buffer) node.buffer[at] = 0.0f;
+      const float v = node.in_chopper[slice] != node.out_chopper[i] ? -s.values[i] : s.values[i];
+      const float steps = buffer_step<float>(ready, v, node.buffer[at]);
+      s.values[i] = steps;
+      return steps != 0.0f;
+    });
+  }
+
+  bool dynamic_buffer(const Node& node, int64_t slice, const BufferRule& rule, float rho, bool gate, bool writes,
+                      const NodeScratch& s) {
+    const BufferRule ready = scaled(rule, node.running);
+    const uint8_t state = node.switched[slice];
+    const bool was = (state & kJustSwitched) != 0;
+    // A gate needs a reference: it is open until the slice has switched once.
+    const bool gated = gate && rho < 1.0f && (state & kEverSwitched) != 0;
+    node.switched[slice] = state & kEverSwitched;
+    const bool any = each_of_slice(node, slice, [&](int64_t at, int64_t i) {
+      ReadStatistics<float> r = {node.mean[at], node.past_mean[at], 0.0f, 0.0f};
+      if (gate) r.variance = node.variance[at], r.past_variance = node.past_variance[at];
+      if (was) r.past_mean = r.mean, r.past_variance = r.variance;
+      const float v = s.values[i];
+      float difference = v - r.past_mean;
+      if (node.in_chopper[slice] != node.out_chopper[i]) difference = -difference;
+      add_read<float>(r, v, rho);
+      float steps = 0.0f;
+      if (!gated || stands_out<float>(r, rho)) steps = buffer_step<float>(ready, difference, node.buffer[at]);
+      node.mean[at] = r.mean;
+      node.past_mean[at] = r.past_mean;
+      if (gate) node.variance[at] = r.variance, node.past_variance[at] = r.past_variance;
+      s.values[i] = steps;
+      return steps != 0.0f;
+    });
+    return any && writes;
+  }
+
+  // The other side's choppers each draw a word, the element being their line.
+  void move_choppers(const Node& node, int64_t slice, const ChopperMove& move, uint64_t event, uint8_t* in_chopper,
+                     uint8_t* out_chopper, uint8_t* switched) {
+    if (move.in_flips) {
+      in_chopper[slice] ^= 1;
+      if (switched != nullptr) switched[slice] = kJustSwitched | kEverSwitched;
+    }
+    if (!(move.out_prob > 0.0f)) return;
+    const bool columns = reinterpret_cast<const TransferParams*>(node.params)->transfer_columns != 0.0f;
+    const int64_t length = columns ? out_size_ : in_size_;
+    const uint32_t tag = counter_tag(kStreamChopOut, node.number, 0);
+    for (int64_t i = 0; i < length; ++i) {
+      const uint64_t word = draw_block<float>(static_cast<uint32_t>(i), event, tag, keys_).w[0];
+      if (word < threshold(move.out_prob)) out_chopper[i] ^= 1;
+    }
+  }
+  void copy_choppers(const Node& node, int64_t slices, int64_t length, uint8_t*& in_chopper, uint8_t*& out_chopper) {
+    __builtin_memcpy(in_chopper_, node.in_chopper, static_cast<size_t>(slices));
+    __builtin_memcpy(out_chopper_, node.out_chopper, static_cast<size_t>(length));
+    in_chopper = in_chopper_;
+    out_chopper = out_chopper_;
+  }
+
+  // ---- mixed precision ---------------------------------------------------------------------------
+
+  void quantise(const float* from, int64_t vectors, int64_t lines, float bins, bool random, uint32_t stream,
+                uint32_t plane, uint64_t ordinal, float* to) {
+    const float half = __builtin_floorf(bins * 0.5f);
+    const uint32_t tag = counter_tag(stream, plane, 0);
+    for (int64_t b = 0; b < vectors; ++b) {
+      const float largest = input_range(from + b * lines, lines).abs_max;
+      const float width = largest > 0.0f && half > 0.0f ? largest / half : 1.0f;
+      for (int64_t j = 0; j < lines; j += kLanes) {
+        const int n = static_cast<int>(lines - j < kLanes ? lines - j : kLanes);
+        f32v shift = {};
+        if (random) {
+          const u32v line = lane_numbers() + static_cast<uint32_t>(j);
+          shift = uniform<f32v>(draw_block<f32v>(line, ordinal + static_cast<uint64_t>(b), tag, keys_).w[0]) - 0.5f;
+        }
+        const f32v v = load_part(from + b * lines + j, n);
+        store_part(to + b * lines + j, quantised<f32v>(v, width, half, shift), n);
+      }
+    }
+  }
+
+  void add_products(const Node& node, const float* x, const float* d, int64_t vectors) {
+    UpdateArgs args = {};
+    args.tile = args_.tile;
+    args.x = x;
+    args.d = d;
+    args.batch = vectors;
+    args.lr = -args_.lr;
+    args.weights = node.buffer;
+    update_exact(args, kernel_);
+  }
+
+  // Takes whole steps out of some rows of chi, as vectors for a write.
+  void take_rows(const Node& node, int64_t row, int64_t rows, float granularity) {
+    __builtin_memset(marks_, 0, static_cast<size_t>(rows * out_size_) * sizeof(float));
+    for (int64_t r = 0; r < rows; ++r) {
+      marks_[r * out_size_ + row + r] = 1.0f;
+      float* chi = node.buffer + (row + r) * in_size_;
+      for (int64_t j = 0; j < in_size_; j += kLanes) {
+        const int n = static_cast<int>(in_size_ - j < kLanes ? in_size_ - j : kLanes);
+        const f32v value = load_part(chi + j, n);
+        // Beyond this, a count has no fraction to cut off and a train no room.
+        const f32v steps = whole_steps<f32v>(value / granularity, 2147483520.0f);
+        store_part(chi + j, fma(steps, f32v{} - granularity, value), n);
+        store_part(counts_ + r * in_size_ + j, steps, n);
+      }
+    }
+  }
+
+ private:
+  enum : uint8_t { kJustSwitched = 1, kEverSwitched = 2 };
+
+  UpdateArgs leaf_args(const Node& node, const PulseBatch& p) const {
+    UpdateArgs args = node.update;
+    args.tile = args_.tile;
+    args.tile.plane = node.number;
+    args.x = p.x;
+    args.d = p.d;
+    args.batch = p.vectors;
+    args.lr = p.lr;
+    args.rates = p.rates;
+    args.ordinal = p.ordinal;
+    args.granularity = p.granularity;
+    args.update = p.params;
+    args.train_plane = p.train_plane;
+    args.write_train = p.write ? 1 : 0;
+    args.route = p.route;
+    args.window = p.window;
+    return args;
+  }
+
+  static bool needs_whole_reads(const Node& node) { return node.read_io != nullptr && !node.reads_are_local; }
+
+  ProductArgs product_args(const Node& owner, const Node& node, bool columns, uint64_t ordinal, float* values) const {
+    ProductArgs args = {};
+    args.tile = args_.tile;
+    args.tile.threads = 1;
+    args.tile.plane = node.number;
+    args.output = values;
+    args.batch = 1;
+    args.backward = columns ? 0 : 1;
+    args.io = owner.read_io;
+    args.ordinal = ordinal;
+    args.stream = kStreamProduct + 5 * kPassRead;
+    return args;
+  }
+
+  // The product of a slice alone with a line that is 1: what the whole product gives where reads are local.
+  void convert(const Node& owner, const Node& node, bool columns, float* weights, int64_t length, uint64_t ordinal,
+               float* values) {
+    const float one = 1.0f;
+    ProductArgs args = product_args(owner, node, columns, ordinal, values);
+    args.tile.out_size = columns ? length : 1;
+    args.tile.in_size = columns ? 1 : length;
+    for (int64_t i = length; i < round_up(length, kPanel); ++i) weights[i] = 0.0f;
+    // With one input, packed weights are the weights.
+    args.weights = args.packed = weights;
+    args.input = &one;
+    product(args, kernel_);
+  }
+
+  void reset_crosspoint(const Node& node, int64_t at, uint64_t ordinal, uint64_t redraw) {
+    const UpdateArgs& plane = node.update;
+    const Bounds<float> bounds = {plane.cell[1][at], plane.cell[0][at]};
+    const float bias = node.reset_bias[at * node.reset_stride];
+    const uint32_t crosspoint = static_cast<uint32_t>(at);
+    plane.weights[at] = reset_with<float>(plane.weights[at], bias, node.reset_std, 1.0f, true, crosspoint, ordinal,
+                                          node.number, bounds, keys_);
+    if (plane.apparent != nullptr) {
+      plane.apparent[at] = apparent<float>(plane.weights[at], plane.write_noise, crosspoint, redraw, kStreamApparentAll,
+                                           node.number, keys_);
+    }
+  }
+
+  // Calls each(crosspoint, number in the slice), and tells whether any of them said yes.
+  template <class Each>
+  bool each_of_slice(const Node& node, int64_t slice, const Each& each) {
+    const bool columns = reinterpret_cast<const TransferParams*>(node.params)->transfer_columns != 0.0f;
+    const int64_t length = columns ? out_size_ : in_size_;
+    bool any = false;
+    for (int64_t i = 0; i < length; ++i) {
+      const bool yes = each(columns ? i * in_size_ + slice : slice * in_size_ + i, i);
+      any = any || yes;
+    }
+    return any;
+  }
+
+  // The most that a kernel which is called from here needs.
+  size_t kernel_bytes() const {
+    size_t most = 0;
+    if (args_.update == nullptr) return most;  // a reduction calls none
+    const auto consider = [&](size_t bytes) { most = bytes > most ? bytes : most; };
+    for (int i = 0; i < args_.count; ++i) {
+      const Node& node = args_.nodes[i];
+      if (node.kind == kDevicePlane) {
+        for (int write = 0; write < 2; ++write) {
+          PulseBatch p = {};
+          p.vectors = stretch_ > kRowsTogether ? stretch_ : kRowsTogether;
+          // The longest train that any rate can ask for.
+          p.lr = 3.0e38f;
+          p.granularity = 1.0f;
+          p.params = args_.update;
+          p.route = kUpOnly;
+          consider(update_pulsed_scratch(leaf_args(node, p)));
+        }
+        continue;
+      }
+      if (node.write_update != nullptr) {
+        PulseBatch p = {};
+        p.vectors = kRowsTogether;
+        p.lr = 3.0e38f;
+        p.granularity = 1.0f;
+        p.params = node.write_update;
+        p.route = kUpOnly;
+        consider(update_pulsed_scratch(leaf_args(args_.nodes[args_.count - 1], p)));
+      }
+      if (node.read_io != nullptr) {
+        ProductArgs args = product_args(node, node, true, 0, nullptr);
+        args.tile.threads = args_.tile.threads;
+        consider(product_scratch(args));
+        args.backward = 1;
+        consider(product_scratch(args));
+      }
+      if (node.kind == kMixedPrecision) {
+        UpdateArgs args = {};
+        args.tile = args_.tile;
+        args.batch = stretch_;
+        consider(update_exact_scratch(args));
+      }
+    }
+    return most + 64;
+  }
+
+  const CompoundArgs& args_;
+  int64_t in_size_, out_size_;
+  RoundKeys keys_;
+  int64_t stretch_ = 0;
+  NodeScratch scratch_[kMostNodes] = {};
+  uint8_t* in_chopper_ = nullptr;
+  uint8_t* out_chopper_ = nullptr;
+  float* padded_ = nullptr;
+  SliceRead* reads_ = nullptr;
+  float* slices_ = nullptr;
+  int64_t room_ = 1;
+  float* counts_ = nullptr;
+  float* marks_ = nullptr;
+  float* packed_ = nullptr;
+  char* kernel_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+static size_t update_compound_scratch(const CompoundArgs& args) {
+  const DefaultFloatingPoint environment;
+  return CpuArray(args, nullptr).bytes();
+}
+
+static void update_compound(const CompoundArgs& args, void* scratch) {
+  const DefaultFloatingPoint environment;
+  CpuArray array(args, scratch);
+  Compound<CpuArray>(args, array).update();
+}
+
+static void reduce_compound(const CompoundArgs& args) {
+  const DefaultFloatingPoint environment;
+  CpuArray array(args, nullptr);
+  Compound<CpuArray>(args, array).reduce(args.nodes[0]);
+}
+
+}  // namespace RPUPY_ISA_NAME
+}  // namespace rpupy

@@ -1,0 +1,693 @@
+"""The core tile of unit cells and compounds: a tree of device planes.
+
+The tree of the configuration is flattened into a list of nodes, breadth first, so that the
+nodes inside another stand side by side.  Device planes are numbered depth first from 0 on,
+and the nodes that have others inside after them; these numbers are the planes of the random
+streams.  A whole mini-batch is one kernel call (csrc/compound.h).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rpupy import threads
+from rpupy.errors import StateError
+from rpupy.parameters.enums import (
+    AnalogMVType,
+    BoundManagementType,
+    NoiseManagementType,
+    PulseType,
+    VectorUnitCellUpdatePolicy,
+    WeightNoiseType,
+)
+
+from . import _common, _cpu, periphery
+from ._common import Floats, real_number, whole_number
+from .core import CoreTile, CpuTile, _check_plane_numbers
+from .plane import DevicePlane
+
+#: Kinds of nodes: NodeKind in csrc/kernel_table.h.
+_KINDS = {
+    "device": 0,
+    "vector": 1,
+    "one_sided": 2,
+    "transfer": 3,
+    "buffered": 4,
+    "chopped": 5,
+    "dynamic": 6,
+    "mixed": 7,
+}
+_TRANSFERS = ("transfer", "buffered", "chopped", "dynamic")
+_CHOPPERS = ("chopped", "dynamic")
+#: Counters of a node: NodeCounter in csrc/kernel_table.h. Two are those of its plane.
+_NODE_COUNTERS = (
+    "reads",
+    "writes",
+    "events",
+    "reset",
+    "redraw",
+    "updates",
+    "position",
+    "sweeps",
+)
+#: What a new weight starts again.
+_SCHEDULE = ("updates", "position", "sweeps")
+_MOST_NODES = 256
+
+#: Fields of IOParameters that leave the read of a slice a matter of that slice alone.
+_LOCAL = frozenset(
+    {
+        "is_perfect",
+        "inp_bound",
+        "inp_res",
+        "inp_asymmetry",
+        "out_bound",
+        "out_noise",
+        "out_res",
+        "out_sto_round",
+        "out_scale",
+        "out_asymmetry",
+        "w_noise",
+        "w_noise_type",
+        "noise_management",
+        "nm_thres",
+        "bound_management",
+        "max_bm_factor",
+        "max_bm_res",
+        "bm_test_negative_bound",
+    }
+)
+
+
+@dataclass
+class _Node:
+    """One node of the tree."""
+
+    kind: str
+    config: Any
+    suffix: str
+    weights: str
+    gamma: float = 1.0
+    every: float = 0.0
+    rate: float = 0.0
+    number: int = 0
+    index: int = 0
+    first_child: int = 0
+    children: list[_Node] = field(default_factory=list)
+    plane: DevicePlane | None = None
+    hides_nothing: bool = False
+    params: Floats | None = None
+    read_io: Floats | None = None
+    reads_are_local: bool = False
+    write_update: Floats | None = None
+    construction_seed: int = 0
+    #: Arrays of the node itself: field of CompoundNode -> name, shape, type.
+    arrays: dict[str, tuple[str, tuple[int, ...], type]] = field(default_factory=dict)
+
+    def counter(self, name: str) -> str:
+        """Name of a counter among those of the tile."""
+        return f"{'' if self.plane else self.kind + '_'}{name}{self.suffix}"
+
+    @property
+    def granularity(self) -> float:
+        """Mean step, for which pulse trains are made."""
+        if self.plane is not None:
+            return self.plane.granularity
+        return math.fsum(c.granularity for c in self.children) / len(self.children)
+
+    @property
+    def states(self) -> float:
+        """Number of states."""
+        if self.plane is not None:
+            return float(self.plane.device.num_states())
+        parts = self.children[:1] if self.kind in _TRANSFERS else self.children
+        return math.fsum(c.states for c in parts) / len(parts)
+
+
+class CompoundTile(CoreTile):
+    """One crossbar array with a unit cell or a compound at each crosspoint.
+
+    Arguments are those of `CoreTile`; ``config.device`` is a cell of
+    `rpupy.configs.compounds`.
+    """
+
+    #: Run updates vector by vector, as the definition says; for tests.
+    _stepwise = False
+
+    # ---- construction ----------------------------------------------------------------
+
+    def _make_planes(self) -> list[DevicePlane]:
+        if self._pulse_type is PulseType.NONE_WITH_DEVICE:
+            raise NotImplementedError(
+                "update.pulse_type = PulseType.NONE_WITH_DEVICE is not built for unit"
+                " cells and compounds"
+            )
+        self._root = self._node(self.config.device, "", "weights", 0)
+        self._nodes = [self._root]
+        for node in self._nodes:
+            node.first_child = len(self._nodes)
+            self._nodes += node.children
+        if len(self._nodes) > _MOST_NODES:
+            raise ValueError(
+                f"device must have at most {_MOST_NODES} devices and cells,"
+                f" got {len(self._nodes)}"
+            )
+        leaves = [node for node in _depth_first(self._root) if not node.children]
+        cells = [node for node in _depth_first(self._root) if node.children]
+        for number, node in enumerate((*leaves, *cells)):
+            node.number = number
+        for index, node in enumerate(self._nodes):
+            node.index = index
+        planes = []
+        for node in leaves:
+            node.plane = DevicePlane(
+                self, node.config, False, node.number, node.suffix, node.weights
+            )
+            planes.append(node.plane)
+        return planes
+
+    def _node(self, config: Any, suffix: str, weights: str, seed: int) -> _Node:
+        kind = getattr(config, "node", "device")
+        node = _Node(kind, config, suffix, weights)
+        node.construction_seed = seed or config.construction_seed
+        if kind == "device":
+            return node
+        members = config.members()
+        gammas, periods, rates = (1.0,), (0.0,) * len(members), (0.0,) * len(members)
+        if kind != "mixed":
+            gammas = config.gammas()
+        if kind in _TRANSFERS:
+            slices = self.in_size if config.transfer_columns else self.out_size
+            periods, rates = config.periods(slices), config.rates()
+            node.hides_nothing = config.hides_nothing()
+        elif kind == "mixed":
+            node.hides_nothing = True
+        for k, member in enumerate(members):
+            part_suffix = suffix if kind == "mixed" else f"_{k}{suffix}"
+            shown = node.hides_nothing and k == len(members) - 1
+            part_weights = weights if shown else f"hidden_weights{part_suffix}"
+            part = self._node(member, part_suffix, part_weights, node.construction_seed)
+            part.gamma, part.every, part.rate = gammas[k], periods[k], rates[k]
+            node.children.append(part)
+        self._bind_node(node)
+        return node
+
+    def _bind_node(self, node: _Node) -> None:
+        """Pack the parameters of a node, and name its arrays."""
+        config, full = node.config, (self.out_size, self.in_size)
+        family = "transfer" if node.kind in _TRANSFERS else node.kind
+        names = _cpu.FIELDS[family]
+        node.params = _common.pack(names, config)
+        if node.kind == "one_sided":
+            node.read_io = self._packed_reads(config, "refresh_forward")
+            node.reads_are_local = _is_local(config.refresh_forward)
+            node.write_update = _packed_update(config.refresh_update)
+        elif node.kind in _TRANSFERS:
+            # Reads go without managements, whatever the configuration says.
+            node.read_io = self._packed_reads(config, "transfer_forward")
+            names_of_io = _cpu.FIELDS["io"]
+            for management in ("noise_management", "bound_management"):
+                node.read_io[names_of_io.index(management)] = 0.0
+            node.reads_are_local = _is_local(config.transfer_forward)
+            node.write_update = _packed_update(config.transfer_update)
+            length = config.transfer_update.desired_bl
+            node.params[names.index("desired_bl")] = length
+        elif node.kind == "mixed":
+            managed = attrs.evolve(
+                self.config.update, update_management=True, update_bl_management=True
+            )
+            node.write_update = _packed_update(managed)
+            name = f"hidden_weights_chi{node.suffix}"
+            node.arrays["buffer"] = (name, full, np.float32)
+        if node.kind in ("buffered", "chopped"):
+            for k, part in enumerate(node.children[:-1]):
+                name = f"buffered_FP_weight_{k}{node.suffix}"
+                part.arrays["buffer"] = (name, full, np.float32)
+        if node.kind == "chopped":
+            node.arrays["buffer"] = node.children[0].arrays.pop("buffer")
+        if node.kind == "dynamic":
+            matrices = {
+                "buffer": "buffered_FP_weight",
+                "mean": "running_mean_weight",
+                "past_mean": "past_mean_weight",
+            }
+            if config.noise_gate:
+                matrices |= {
+                    "variance": "running_var_weight",
+                    "past_variance": "past_var_weight",
+                }
+            for key, name in matrices.items():
+                node.arrays[key] = (name + node.suffix, full, np.float32)
+        if node.kind in _CHOPPERS:
+            lines = full if not config.transfer_columns else full[::-1]
+            node.arrays["running"] = (f"running{node.suffix}", (3,), np.float32)
+            choppers = {"in_chopper": lines[0], "out_chopper": lines[1]}
+            if node.kind == "dynamic":
+                choppers["switched"] = lines[0]
+            for key, count in choppers.items():
+                node.arrays[key] = (key + node.suffix, (count,), np.uint8)
+
+    def _packed_reads(self, config: Any, name: str) -> Floats:
+        """Pack the parameters of reads, whose lines draw nothing so far."""
+        io = getattr(config, name)
+        other = (AnalogMVType.NODAL, AnalogMVType.SPLIT_MODE, AnalogMVType.BIT_WISE)
+        if io.mv_type in other and not io.is_perfect:
+            raise NotImplementedError(
+                f"{type(config).__name__}.{name}.mv_type = {io.mv_type} is not built for"
+                " reads"
+            )
+        drawn = periphery.shapes(io, self.out_size, (self.out_size, self.in_size))
+        if drawn:
+            raise NotImplementedError(
+                f"{type(config).__name__}.{name} must ask for nothing that lines draw"
+                f" or remember, which is not built for reads; got {', '.join(drawn)}"
+            )
+        return _common.pack_io(io)
+
+    @property
+    def _pulsed_device(self) -> bool:
+        return True
+
+    def _plane_shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
+        full = (self.out_size, self.in_size)
+        shapes: dict[str, tuple[tuple[int, ...], type]] = {
+            "weights": (full, np.float32)
+        }
+        shapes |= super()._plane_shapes()
+        for node in self._nodes:
+            shapes[node.weights] = (full, np.float32)
+            for name, shape, dtype in node.arrays.values():
+                shapes[name] = (shape, dtype)
+        return shapes
+
+    def _counter_names(self) -> tuple[str, ...]:
+        names = dict.fromkeys(super()._counter_names())
+        for node in self._nodes:
+            names |= dict.fromkeys(node.counter(name) for name in _NODE_COUNTERS)
+        return tuple(names)
+
+    def _draw_devices(self) -> None:
+        self._draw_lines()
+        for node in self._nodes:
+            if node.plane is not None:
+                node.plane.draw(self._device_key(node.construction_seed))
+        for node in self._nodes:
+            if node.kind == "one_sided" and node.config.copy_inverted:
+                _invert(*(part.plane for part in node.children))
+        self._clear(self._root, new=True)
+
+    # ---- kernel calls ----------------------------------------------------------------
+
+    def _described(self) -> list[dict[str, Any]]:
+        """Describe the nodes as the kernels want them."""
+        return [self._describe(node) for node in self._nodes]
+
+    def _describe(self, node: _Node) -> dict[str, Any]:
+        has: dict[str, Any] = {
+            "kind": _KINDS[node.kind],
+            "number": node.number,
+            "weights": self._arrays[node.weights],
+            "granularity": node.granularity,
+            "states": node.states,
+            "gamma": node.gamma,
+            "every": node.every,
+            "rate": node.rate,
+            **{key: self._arrays[name] for key, (name, *_) in node.arrays.items()},
+        }
+        plane = node.plane
+        if plane is not None:
+            noisy = plane.has_write_noise
+            return has | {
+                "device": plane.binding.number,
+                "true_weights": plane.true_weights,
+                "apparent": plane.visible_weights if noisy else None,
+                "write_noise": plane.apparent_noise,
+                "dw_min_std": plane.dw_min_std,
+                "pulse_ordinals": plane.array("pulse_ordinals"),
+                "pulse_counters": plane.pulse_counters,
+                "own": plane.own,
+                "cell": plane.cell(),
+                "reset_bias": plane.array("reset_bias"),
+                "reset_std": plane.reset_std,
+                "nominal_max": abs(float(plane.device.w_max)),
+            }
+        params = node.params
+        if node.kind == "mixed" and node.config.granularity == 0.0:
+            assert params is not None
+            params = params.copy()
+            params[_cpu.FIELDS["mixed"].index("granularity")] = node.granularity
+        return has | {
+            "first_child": node.first_child,
+            "children": len(node.children),
+            "params": params,
+            "read_io": node.read_io,
+            "reads_are_local": node.reads_are_local,
+            "write_update": node.write_update,
+            "hides_nothing": node.hides_nothing,
+        }
+
+    def _node_counters(self) -> np.ndarray:
+        counts = [
+            [self._counters[node.counter(name)] for name in _NODE_COUNTERS]
+            for node in self._nodes
+        ]
+        return np.array(counts, dtype=np.int64)
+
+    def _update_pulsed(self, x: Floats, d: Floats, batch: int) -> None:
+        self._check_trains()
+        counts = self._node_counters()
+        self._backend.update_compound(
+            self._described(),
+            counts,
+            x,
+            d,
+            batch,
+            self._learning_rate,
+            self._counters["update"],
+            self._update,
+            self._stepwise,
+            threads.get_num_threads(),
+        )
+        for node, row in zip(self._nodes, counts.tolist(), strict=True):
+            for name, count in zip(_NODE_COUNTERS, row, strict=True):
+                self._counters[node.counter(name)] = count
+
+    def _check_trains(self) -> None:
+        rate = self._learning_rate
+        config = self._root.config
+        if self._root.kind in _TRANSFERS and config.fast_lr > 0.0:
+            rate = config.fast_lr * (rate if config.scale_fast_lr else 1.0)
+        if self._root.kind != "mixed":
+            self._check_train(self._update, rate, self._root.granularity)
+
+    def _reduce(self) -> None:
+        """Compute the weights that products see from those of the planes."""
+        self._backend.reduce_compound(
+            self._described(), self._node_counters(), threads.get_num_threads()
+        )
+
+    # ---- weights ---------------------------------------------------------------------
+
+    def set_weights(self, weights: ArrayLike) -> None:
+        """Set the weights that products see, as far as the cell can hold them.
+
+        A vector cell writes the same to all its devices; a one-sided cell the positive
+        and the negative part; a transfer compound all to its last device, and 0 to the
+        others.  Buffers, choppers, means and the schedule of transfers start anew.
+
+        Parameters
+        ----------
+        weights : array_like of float32, shape (out, in)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the argument is no finite real matrix of that shape.
+        """
+        array = _common.matrix(weights, "weights", (self.out_size, self.in_size))
+        with self.lock, _cpu.DefaultEnvironment():
+            self._clear(self._root)
+            self._set_node(self._root, array)
+            self._reduce()
+
+    def set_weights_uniform_random(self, low: float, high: float) -> None:
+        """Draw weights uniformly from [low, high) and set them."""
+        low, high = real_number(low, "low"), real_number(high, "high")
+        if low > high:
+            raise ValueError(f"low must not be above high, got {low} and {high}")
+        real_number(high - low, "high - low")
+        with self.lock:
+            unbounded = np.array([-np.inf, np.inf], dtype=np.float32)
+            self._backend.upkeep(
+                "uniform",
+                self._arrays["weights"],
+                unbounded[0:1].reshape(()),
+                unbounded[1:2].reshape(()),
+                numbers=(low, high),
+                ordinal=self._counters["init"],
+                threads=threads.get_num_threads(),
+            )
+            self._counters["init"] += 1
+            self.set_weights(self._read("weights"))
+
+    def _set_node(self, node: _Node, weights: Floats) -> None:
+        parts = node.children
+        if node.plane is not None:
+            node.plane.set_weights(weights)
+        elif node.kind == "vector":
+            fixed = VectorUnitCellUpdatePolicy.SINGLE_FIXED
+            present = self._counters[node.counter("position")]
+            for k, part in enumerate(parts):
+                if node.config.update_policy is not fixed or k == present:
+                    self._set_node(part, weights)
+        elif node.kind == "one_sided":
+            zero = np.float32(0.0)
+            self._set_node(parts[1], np.maximum(weights, zero))
+            self._set_node(parts[0], np.maximum(-weights, zero))
+        elif node.kind == "mixed":
+            self._set_node(parts[0], weights)
+        else:
+            for part in parts[:-1]:
+                self._set_node(part, np.zeros_like(weights))
+            factor = np.float32(parts[-1].gamma)
+            self._set_node(parts[-1], weights / factor)
+
+    def _clear(self, node: _Node, new: bool = False) -> None:
+        """Let the schedule start anew, with empty buffers."""
+        for name in _SCHEDULE:
+            if name != "position" or node.kind != "vector":
+                self._counters[node.counter(name)] = 0
+        fixed = VectorUnitCellUpdatePolicy.SINGLE_FIXED
+        # The present device of a cell that goes on with it alone is the user's choice.
+        if node.kind == "vector" and (new or node.config.update_policy is not fixed):
+            first = node.config.first_update_idx
+            self._counters[node.counter("position")] = first
+        for key, (name, shape, dtype) in node.arrays.items():
+            start: Any = np.zeros(shape, dtype=dtype)
+            if key == "running":
+                start[2] = 1.0
+            self._backend.write(self._arrays[name], start)
+        for part in node.children:
+            self._clear(part, new)
+
+    def get_hidden_update_index(self) -> int:
+        """Return which device of a vector cell is updated or written; 0 for others."""
+        if self._root.kind != "vector":
+            return 0
+        return int(self._counters[self._root.counter("position")])
+
+    def set_hidden_update_index(self, index: int) -> None:
+        """Choose which device of a vector cell is updated or written.
+
+        Other cells ignore it.
+
+        Parameters
+        ----------
+        index : int
+            Number of the device.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not the number of a device.
+        """
+        number = whole_number(index, "index")
+        if self._root.kind != "vector":
+            return
+        count = len(self._root.children)
+        if not 0 <= number < count:
+            raise ValueError(f"index must be in [0, {count}), got {index!r}")
+        with self.lock:
+            self._counters[self._root.counter("position")] = number
+
+    # ---- maintenance -----------------------------------------------------------------
+
+    def decay_weights(self, alpha: float = 1.0) -> None:
+        """Let each device decay by its own rate, scaled by `alpha`."""
+        with self.lock:
+            super().decay_weights(alpha)
+            self._reduce()
+
+    def diffuse_weights(self) -> None:
+        """Add one step of diffusion to each device."""
+        with self.lock:
+            super().diffuse_weights()
+            self._reduce()
+
+    def clip_weights(self, limit: float) -> None:
+        """Limit the weights of each device to [-limit, limit] and its bounds."""
+        with self.lock:
+            super().clip_weights(limit)
+            self._reduce()
+
+    def drift_weights(self, delta_t: float = 1.0) -> None:
+        """Let each device drift for `delta_t`."""
+        with self.lock:
+            super().drift_weights(delta_t)
+            self._reduce()
+
+    def _reset_planes(self, start: int, columns: int, prob: float) -> None:
+        for plane in _reset_by(self._root):
+            plane.reset(start, columns, prob)
+        self._reduce()
+
+    # ---- hidden parameters -----------------------------------------------------------
+
+    def get_hidden_parameter_names(self) -> list[str]:
+        """Names of what each crosspoint has: parameters, hidden weights, buffers."""
+        return self._hidden_names(self._root)
+
+    def _hidden_names(self, node: _Node) -> list[str]:
+        if node.plane is not None:
+            return node.plane.hidden_names()
+        names = []
+        for part in node.children:
+            names += self._hidden_names(part)
+            if node.kind != "mixed":
+                names.append(f"hidden_weights{part.suffix}")
+        for owner in (*node.children, node):
+            if owner is node or node.kind == "buffered":
+                shape = (self.out_size, self.in_size)
+                names += [name for name, s, _ in owner.arrays.values() if s == shape]
+        return names
+
+    def get_hidden_parameters(self) -> dict[str, Floats]:
+        """Return copies of the hidden parameters, each of shape (out, in)."""
+        shape = (self.out_size, self.in_size)
+        with self.lock:
+            shown = {
+                f"hidden_weights{n.suffix}": n.weights for n in self._nodes if n.suffix
+            }
+            return {
+                name: np.array(
+                    np.broadcast_to(self._read(shown.get(name, name)), shape)
+                )
+                for name in self.get_hidden_parameter_names()
+            }
+
+    def _set_hidden(self, values: dict[str, Floats]) -> None:
+        for node in self._nodes:
+            for name, shape, _ in node.arrays.values():
+                if shape == (self.out_size, self.in_size):
+                    self._backend.write(self._arrays[name], values[name])
+            if node.plane is None:
+                continue
+            node.plane.take_hidden(values)
+            name = f"hidden_weights{node.suffix}"
+            if name in values and not node.plane.has_write_noise:
+                self._backend.write(node.plane.true_weights, values[name])
+            node.plane.bound()
+        self._reduce()
+
+    # ---- state -----------------------------------------------------------------------
+
+    def _numbers(self) -> dict[str, Any]:
+        return {"planes": [plane.numbers() for plane in self._planes]}
+
+    def _check_numbers(self, numbers: Mapping[str, Any]) -> None:
+        planes = numbers["planes"]
+        wanted = set(self._planes[0].numbers())
+        if not isinstance(planes, list) or len(planes) != len(self._planes):
+            raise StateError(f"planes must be {len(self._planes)} objects")
+        for plane in planes:
+            if not isinstance(plane, dict) or set(plane) != wanted:
+                raise StateError(f"each of planes must have {sorted(wanted)}")
+            _check_plane_numbers(plane)
+
+    def _set_numbers(self, numbers: Mapping[str, Any]) -> None:
+        for plane, own in zip(self._planes, numbers["planes"], strict=True):
+            plane.set_numbers(own)
+
+    def check_state(self, meta: Any, arrays: Mapping[str, np.ndarray]) -> None:
+        """Raise StateError if `set_state` would not take this state."""
+        super().check_state(meta, arrays)
+        for node in self._nodes:
+            if node.plane is None and node.kind == "vector":
+                position = meta["counters"][node.counter("position")]
+                _check_below(position, len(node.children), node.counter("position"))
+            if node.kind in (*_TRANSFERS, "mixed"):
+                slices = self.out_size
+                if node.kind in _TRANSFERS and node.config.transfer_columns:
+                    slices = self.in_size
+                owners = [node] if node.kind == "mixed" else node.children
+                for owner in owners:
+                    name = owner.counter("position")
+                    if owner.kind != "vector":
+                        _check_below(meta["counters"][name], slices, name)
+
+    # ---- text ------------------------------------------------------------------------
+
+    def _granularity_text(self) -> str:
+        return f"{self._root.granularity:g}"
+
+
+class CpuCompoundTile(CompoundTile, CpuTile):
+    """A core tile of cells whose arrays are NumPy arrays."""
+
+
+def _depth_first(node: _Node) -> list[_Node]:
+    return [node, *(n for part in node.children for n in _depth_first(part))]
+
+
+def _reset_by(node: _Node) -> list[DevicePlane]:
+    """Planes that a reset of columns reaches: of a transfer compound, the fast one."""
+    if node.plane is not None:
+        return [node.plane]
+    parts = node.children[:1] if node.kind in _TRANSFERS else node.children
+    return [plane for part in parts for plane in _reset_by(part)]
+
+
+def _packed_update(update: Any) -> Floats:
+    return _common.pack(_cpu.FIELDS["update"], update)
+
+
+def _is_local(io: Any) -> bool:
+    """Whether the read of a slice depends on that slice alone."""
+    if io.is_perfect or io.mv_type is AnalogMVType.IDEAL:
+        return True
+    defaults = type(io)()
+    wide = (
+        io.w_noise_type is WeightNoiseType.PCM_READ,
+        io.noise_management is NoiseManagementType.ABS_MAX_NP_SUM,
+        io.bound_management is BoundManagementType.ITERATIVE_WORST_CASE,
+    )
+    return not any(wide) and all(
+        getattr(io, f.name) == getattr(defaults, f.name)
+        for f in attrs.fields(type(io))
+        if f.name not in _LOCAL
+    )
+
+
+def _invert(first: Any, second: Any) -> None:
+    """Give the second plane what the first one drew, with up and down exchanged."""
+    spare = set(first.binding.cell) - {"slope_up", "slope_down"}
+    if spare:
+        raise NotImplementedError(
+            f"copy_inverted is not built for {type(first.device).__name__}, whose"
+            f" devices draw {', '.join(sorted(spare))}"
+        )
+    backend = first._tile._backend
+    mirrored = {
+        "max_bound": ("min_bound", -1.0),
+        "min_bound": ("max_bound", -1.0),
+        "dwmin_up": ("dwmin_down", 1.0),
+        "dwmin_down": ("dwmin_up", 1.0),
+        "slope_up": ("slope_down", -1.0),
+        "slope_down": ("slope_up", -1.0),
+    }
+    for name, (source, sign) in mirrored.items():
+        if name in first.binding.cell or name not in ("slope_up", "slope_down"):
+            value = backend.read(first.array(source)) * np.float32(sign)
+            backend.write(second.array(name), value)
+
+
+def _check_below(value: int, limit: int, name: str) -> None:
+    if value >= limit:
+        raise StateError(f"{name} must be below {limit}, got {value}")
