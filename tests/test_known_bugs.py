@@ -27,6 +27,7 @@ from rpupy.configs import (
     FloatingPointRPUConfig,
     IdealDevice,
     IOParameters,
+    IOParametersNodal,
     LinearStepDevice,
     NoiseManagementType,
     NumpyDevice,
@@ -949,6 +950,32 @@ def test_rows_of_wires_are_columns_of_the_transpose(wiring):
     # Rows and columns are told apart: without the swap the numbers are others.
     same = effective_weights(weights[::-1, ::-1].T, g_max=5e-6, **wiring)
     assert np.abs(found - same.T[::-1, ::-1]).max() > 1e-4
+
+
+def test_products_through_wires_of_the_transpose(tile_of):
+    """CrossSim 18, for tiles: forward here is backward through the transposed array."""
+    pytest.importorskip("scipy")
+    off = dict(
+        inp_res=0.0,
+        out_res=0.0,
+        out_noise=0.0,
+        bound_management=BoundManagementType.NONE,
+    )
+    weights, x, d = numbers((7, 9), 1), numbers((5, 9), 2), numbers((5, 7), 3)
+    here = IOParametersNodal(r_word_line=2e3, r_bit_line=5e2, **off)
+    there = IOParametersNodal(r_word_line=5e2, r_bit_line=2e3, **off)
+    tile = tile_of(IdealDevice(), 7, 9, forward=here, backward=here)
+    turned = tile_of(IdealDevice(), 9, 7, forward=there, backward=there)
+    tile.set_weights(weights)
+    turned.set_weights(weights[::-1, ::-1].T)
+    y, back = tile.forward(x), tile.backward(d)
+    np.testing.assert_allclose(
+        turned.backward(x[:, ::-1])[:, ::-1], y, rtol=0, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        turned.forward(d[:, ::-1])[:, ::-1], back, rtol=0, atol=1e-6
+    )
+    assert np.abs(y - x @ weights.T).max() > 0.05
 
 
 def views_of(values):
