@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
+from rpupy.rpu_base import cuda
+
 # Failing examples are remembered here whatever the working directory.
 DATABASE = DirectoryBasedExampleDatabase(
     Path(__file__).parents[1] / ".hypothesis" / "examples"
@@ -56,6 +58,33 @@ def rng(seed: int, request: pytest.FixtureRequest) -> np.random.Generator:
     """Generator of this test alone: no test changes the numbers of another."""
     name = request.node.nodeid.encode()
     return np.random.default_rng([seed, *name])
+
+
+_HOST = pytest.param(
+    "cuda_host",
+    marks=pytest.mark.skipif(
+        not cuda.is_host_compiled(), reason="built with RPUPY_CUDA_HOST=0"
+    ),
+)
+_GPU = pytest.param(
+    "cuda",
+    marks=[
+        pytest.mark.cuda,
+        pytest.mark.skipif(not cuda.is_available(), reason=cuda.why_unavailable()),
+    ],
+)
+
+
+@pytest.fixture(params=[_HOST, _GPU])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Name of a backend that runs the CUDA kernels."""
+    return request.param
+
+
+@pytest.fixture(params=["cpu", _HOST, _GPU])
+def any_backend(request: pytest.FixtureRequest) -> str:
+    """Name of each backend in turn."""
+    return request.param
 
 
 def pytest_report_header() -> str:

@@ -31,27 +31,6 @@ def runs() -> ModuleType:
     return _load_runs()
 
 
-_HOST = pytest.param(
-    "cuda_host",
-    marks=pytest.mark.skipif(
-        not cuda.is_host_compiled(), reason="built with RPUPY_CUDA_HOST=0"
-    ),
-)
-_GPU = pytest.param(
-    "cuda",
-    marks=[
-        pytest.mark.cuda,
-        pytest.mark.skipif(not cuda.is_available(), reason=cuda.why_unavailable()),
-    ],
-)
-
-
-@pytest.fixture(params=[_HOST, _GPU])
-def backend(request: pytest.FixtureRequest) -> str:
-    """Name of a backend that runs the CUDA kernels."""
-    return request.param
-
-
 @pytest.fixture
 def host() -> Iterator[ModuleType]:
     """The host-compiled module, whose hooks are put back afterwards."""
