@@ -8,11 +8,16 @@ run alone is marked ``py``.
 import doctest
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import rpupy
+from rpupy.configs import SingleRPUConfig
+from rpupy.configs.devices import PulsedDevice
+from rpupy.errors import ConfigError
+from rpupy.parameters.base import define, real
+from rpupy.tiles import AnalogTile
 
 TREE = Path(__file__).parents[1]
 PAGES = sorted([TREE / "README.md", *TREE.glob("docs/*.md")])
@@ -84,3 +89,27 @@ def test_the_table_of_features_lists_what_is_pending() -> None:
     )
     pending = {(cls, field, values) for cls, field, values in pending_settings()}
     assert {(c, f, v.strip()) for c, f, v in listed} == pending
+
+
+def test_the_guide_to_a_new_device_quotes_the_sources() -> None:
+    guide = (TREE / "docs" / "add_a_device.md").read_text(encoding="utf-8")
+    pattern = r"<!-- file: (\S+) -->\n```\w+\n(.*?)^```$"
+    quoted = dict(re.findall(pattern, guide, flags=re.DOTALL | re.MULTILINE))
+    message = quoted.pop("message")
+    assert len(quoted) == 3
+    for name, text in quoted.items():
+        assert text in (TREE / name).read_text(encoding="utf-8"), name
+
+    @define
+    class Misnamed(PulsedDevice):
+        kernel: ClassVar[str] = "damped_step"
+        beta_up: float = real(3.0)
+        beta_down: float = real(3.0)
+        beta_up_dtod: float = real(0.0)
+        beta_down_spread: float = real(0.0)
+
+    with pytest.raises(ConfigError) as raised:
+        AnalogTile(1, 1, SingleRPUConfig(device=Misnamed()))
+    error = raised.value
+    kind = f"{type(error).__module__}.{type(error).__name__}"
+    assert message.split() == f"{kind}: {error}".split()

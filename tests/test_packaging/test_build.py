@@ -190,13 +190,6 @@ tile.set_learning_rate(0.125)
 tile.update([1.0], [-1.0])
 print(tile.get_weights()[0][0, 0])
 """
-GUIDE = "docs/add_a_device.md"
-
-
-def blocks_of(guide: str) -> dict[str, str]:
-    """Return the code blocks of the guide by the file that the line above them names."""
-    pattern = r"<!-- file: (\S+) -->\n\n?```\w+\n(.*?)^```$"
-    return dict(re.findall(pattern, guide, flags=re.DOTALL | re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
@@ -246,41 +239,3 @@ def test_other_settings_compile_everything_again(built_tree: Path) -> None:
     assert run_code(openmp, built_tree) == "True\n"
     build_in_place(built_tree, RPUPY_OPENMP="0")
     assert run_code(openmp, built_tree) == "False\n"
-
-
-def test_the_guide_to_a_new_device_is_right(built_tree: Path) -> None:
-    blocks = blocks_of((built_tree / GUIDE).read_text())
-    header, script = (
-        blocks["csrc/devices/parabolic_step.h"],
-        blocks["parabolic_step.py"],
-    )
-    (built_tree / "csrc/devices/parabolic_step.h").write_text(header)
-    path = built_tree / "csrc/devices/device_list.h"
-    listed = path.read_text()
-    listed = listed.replace(
-        '#include "soft_bounds.h"\n',
-        '#include "parabolic_step.h"\n#include "soft_bounds.h"\n',
-    )
-    listed = listed.replace(
-        "  X(DampedStep)\n", "  X(DampedStep) \\\n  X(ParabolicStep)\n"
-    )
-    assert listed.count("ParabolicStep") == listed.count("parabolic_step.h") == 1
-    path.write_text(listed)
-    build_in_place(built_tree)
-    (built_tree / "parabolic_step.py").write_text(script)
-    test = blocks["tests/test_devices/test_parabolic_step.py"]
-    run_code(
-        test + "\n\ntest_the_step_falls_with_the_square_of_the_weight()", built_tree
-    )
-    # The guide quotes what a name that does not match is answered with.
-    code = script.replace("curvature_dtod", "curvature_spread") + (
-        "\n\nfrom rpupy.configs import SingleRPUConfig\n"
-        "from rpupy.tiles import AnalogTile\n"
-        "try:\n"
-        "    AnalogTile(1, 1, SingleRPUConfig(device=ParabolicStepDevice()))\n"
-        "except Exception as error:\n"
-        "    print(f'{type(error).__module__}.{type(error).__name__}: {error}')\n"
-    )
-    message = run_code(code, built_tree)
-    quoted = blocks["message"]
-    assert message.split() == quoted.split()
