@@ -42,6 +42,8 @@ DEVICES = (
     PowStepReferenceDevice,
     PiecewiseStepDevice,
 )
+#: Those that can draw noise once for a mini-batch.
+AGGREGATING = (ConstantStepDevice, LinearStepDevice, SoftBoundsDevice)
 #: Settings without which a device would not be itself, for both libraries.
 FIELDS = {
     "PiecewiseStepDevice": {
@@ -75,6 +77,8 @@ def main() -> None:
             for scale in args.scales:
                 d = (scale * rng.standard_normal((batch, size))).astype(np.float32)
                 for device, form in itertools.product(DEVICES, args.forms):
+                    if form == "batch" and device not in AGGREGATING:
+                        continue
                     rows.append(
                         measure(device, form, batch, scale, weights, x, d, args.rounds)
                     )
