@@ -44,6 +44,13 @@ SMALL = [
     "ideal_small",
     "floating_point_small",
     "aggregated_small",
+    "soft_bounds_pmax_small",
+    "soft_bounds_reference_small",
+    "exp_step_small",
+    "pow_step_small",
+    "pow_step_reference_small",
+    "piecewise_step_small",
+    "damped_step_small",
 ]
 LARGE = ["constant_step_large", "linear_step_large", "ideal_few", "everything_large"]
 

@@ -23,6 +23,7 @@ from rpupy.configs import (
     AnalogMVType,
     BoundManagementType,
     ConstantStepDevice,
+    DampedStepDevice,
     DriftParameter,
     ExpStepDevice,
     FloatingPointDevice,
@@ -167,6 +168,12 @@ def _piecewise_step() -> SingleRPUConfig:
     return _single(device, desired_bl=50, update_bl_management=False)
 
 
+def _damped_step() -> SingleRPUConfig:
+    return _single(
+        DampedStepDevice(lifetime=80.0, beta_up=2.0, beta_up_dtod=0.2, up_down=0.1)
+    )
+
+
 def _everything() -> SingleRPUConfig:
     device = LinearStepDevice(
         construction_seed=77,
@@ -302,6 +309,7 @@ SCENARIOS = {
     "pow_step_reference_small": Scenario(_pow_step_reference, 17, 29, 8),
     "piecewise_step_small": Scenario(_piecewise_step, 13, 37, 7),
     "piecewise_step_large": Scenario(_piecewise_step, 157, 211, 32, large=True),
+    "damped_step_small": Scenario(_damped_step, 17, 29, 6),
     "everything_small": Scenario(_everything, 17, 33, 7, bias=True),
     "everything_large": Scenario(_everything, 211, 157, 64, large=True),
     "ideal_small": Scenario(_ideal, 37, 13, 7),
