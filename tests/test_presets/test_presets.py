@@ -13,6 +13,7 @@ import rpupy.configs
 from rpupy import parameters, presets
 from rpupy.configs import PulsedDevice
 from rpupy.pulse_response import compute_pulse_response, tile_of_devices
+from rpupy.testing import check_device
 from rpupy.tiles import AnalogTile, load
 
 GOLDEN = json.loads(
@@ -180,3 +181,11 @@ def test_the_page_has_the_numbers():
             if field not in (*columns, "write_noise_std"):
                 shown = f"`{field}` {value!r}".replace(repr(0.3 / 0.75), "0.4")
                 assert (shown in row) == (value != getattr(plain, field))
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_presets_obey_the_laws_of_devices(name):
+    # The first step of this one is 1 - A_up = 28 times dw_min, for which trains are made.
+    skip = ("granularity",) if name == "PCMPresetDevice" else ()
+    report = check_device(getattr(presets, name)(), skip=skip)
+    assert len(report.held) >= 30
