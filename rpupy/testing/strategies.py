@@ -18,9 +18,10 @@ from rpupy import registry
 from rpupy.configs.devices import Device
 from rpupy.errors import ConfigError
 from rpupy.parameters.base import Parameters
-from rpupy.parameters.enums import AnalogMVType
+from rpupy.parameters.enums import AnalogMVType, NoiseAggregation
 from rpupy.parameters.io import IOParameters
 from rpupy.parameters.training import UpdateParameters
+from rpupy.rpu_base import _cpu
 
 from .bench import TileFactory, configuration_of
 
@@ -341,6 +342,10 @@ def tile_configs(
             values = _values(field)
             assert values is not None
             setattr(config, field.name, draw(values(1)))
+    update = getattr(config, "update", None)
+    if update is not None and device.kernel not in _cpu.AGGREGATING:
+        # One draw of noise for a mini-batch is not built for every device.
+        update.noise_aggregation = NoiseAggregation.PULSE
     return config
 
 
