@@ -323,8 +323,7 @@ class _Network:
     """Nodal equations of chains that cross other wires.
 
     Block b is a chain of n nodes, and `crossing` wire k connects the nodes k of all blocks.
-    Crossing wires are only ideal, or as resistive as chains; chains are ideal only if the
-    crossing wires are, too.
+    Chains are ideal only if the crossing wires are, too.
     """
 
     def __init__(self, conductances: Matrix, chains: _Wires, crossing: _Wires) -> None:

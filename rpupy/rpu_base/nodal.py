@@ -51,8 +51,9 @@ class NodalWeights:
     def of(self, weights: Any, backend: Any) -> Any:
         """Return effective weights, as an array of the backend.
 
-        Weights are compared, not tracked: next to solving, that costs nothing, and there is
-        no call that could forget to tell.
+        Weights are compared, although the backend counts their versions: what is returned is
+        packed anew, which is a version of its own, so that two directions with wires would
+        have each other solved again without end. Next to solving, comparing costs nothing.
         """
         present = backend.read(weights)
         if self._solved_for is None or not np.array_equal(present, self._solved_for):
