@@ -71,6 +71,7 @@ struct UpdateArgs {
   int32_t write_train;   // trains of a write, in streams of their own
   int32_t route;         // PulseRoute
   Window window;
+  int64_t* tally;  // added to: pulses down, pulses up, slots of trains; null: nobody counts
 };
 
 // What the lines of one direction have of their own; null where the parameters ask for none.
@@ -105,6 +106,7 @@ struct ProductArgs {
   float* average;  // running mean of noise management, where it has one
   // Where a trace shows the stages of csrc/mvm/io.h, as [passes, batch, lines]; null for those that nobody looks at.
   float* stages[kProductStages];
+  int64_t* rounds;  // added to: rounds of bound management over all vectors; null: nobody counts
 };
 
 // One maintenance call. Planes that an operation does not use may be null.
@@ -152,6 +154,19 @@ enum NodeCounter : int32_t {
   kNodeCounters = 8,
 };
 
+// What a node of a compound counts for users, and no random number depends on. The first three are those of
+// UpdateArgs::tally.
+enum NodeEvent : int32_t {
+  kPulsesDown = 0,
+  kPulsesUp = 1,
+  kTrainSlots = 2,
+  kReadRounds = 3,  // of slices
+  kSlicesWritten = 4,
+  kTransfersDone = 5,  // out of this node
+  kRefreshesDone = 6,
+  kNodeEvents = 7,
+};
+
 // One node of a compound. Pointers that its kind does not use are null.
 struct CompoundNode {
   int32_t kind;
@@ -187,6 +202,7 @@ struct CompoundNode {
   uint8_t* in_chopper;
   uint8_t* out_chopper;
   uint8_t* switched;
+  int64_t* events;  // [kNodeEvents]; null: nobody counts
 };
 
 // An update of a compound; node 0 is the root.

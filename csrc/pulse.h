@@ -49,6 +49,12 @@ RPUPY_HD Region region_of(const Window& w, const TileView& tile) {
           w.columns > 0 ? w.first_column : 0, w.columns > 0 ? w.first_column + w.columns : tile.in_size};
 }
 
+// Whether the slots of the trains count for the events of the plane. An update that is cut into windows, vector after
+// vector in each, counts them in the first.
+RPUPY_HD bool counts_slots(const UpdateArgs& args, const Region& region) {
+  return args.write_train != 0 || (region.row == 0 && region.column == 0);
+}
+
 // How the trains of one vector are made.
 struct TrainScales {
   float d_scale;   // A: probability of a pulse on output i is |d_i| A
@@ -67,7 +73,7 @@ RPUPY_HD TrainScales train_scales(const UpdateParams& p, float lr, float granula
   TrainScales s = {0.0f, 0.0f, 0, 0};
   const bool bl_management = p.update_bl_management != 0.0f;
   const bool management = p.update_management != 0.0f || bl_management;
-  if (!(lr > 0.0f) || (management && !(x_max > 0.0f && d_max > 0.0f))) return s;
+  if (!(lr > 0.0f && x_max > 0.0f && d_max > 0.0f)) return s;
 
   float length = p.desired_bl;
   bool unit_scales = false;

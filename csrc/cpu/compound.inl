@@ -386,6 +386,7 @@ class CpuArray {
     args.io = owner.read_io;
     args.ordinal = ordinal;
     args.stream = kStreamProduct + 5 * kPassRead;
+    if (node.events != nullptr) args.rounds = node.events + kReadRounds;
     return args;
   }
 
