@@ -23,8 +23,7 @@ struct Cutter {
 };
 
 constexpr int kMostNodes = 256;
-constexpr int64_t kRowsTogether = 16;               // rows that a mixed precision compound writes together
-constexpr int64_t kSliceBytes = int64_t{16} << 20;  // of slices that were read, at most
+constexpr int64_t kRowsTogether = 16;  // rows that a mixed precision compound writes together
 
 class CpuArray {
  public:
@@ -60,12 +59,13 @@ class CpuArray {
       const int64_t slices = t.transfer_columns != 0.0f ? in_size_ : out_size_;
       int64_t reads = static_cast<int64_t>(t.n_reads_per_transfer < 1.0f ? 1.0f : t.n_reads_per_transfer);
       if (reads > slices) reads = slices;
-      room_ = stretch_ * reads;
-      const int64_t most = kSliceBytes / (lines * static_cast<int64_t>(sizeof(float)));
-      if (room_ > most) room_ = most;
-      if (room_ < reads) room_ = reads;
-      reads_ = cut.take<SliceRead>(room_);
-      slices_ = cut.take<float>(room_ * lines);
+      const int64_t together = most_together(reads, in_size_, out_size_);
+      const int64_t room = (together < stretch_ ? together : stretch_) * reads;
+      reads_ = cut.take<SliceRead>(room);
+      slices_ = cut.take<float>(room * lines);
+      states_ = cut.take<SliceState>(slices);
+      firsts_ = cut.take<uint32_t>(lines);
+      lasts_ = cut.take<uint32_t>(lines);
     }
     if (root.kind == kMixedPrecision) {
       counts_ = cut.take<float>(kRowsTogether * in_size_);
@@ -82,15 +82,13 @@ class CpuArray {
 
   const NodeScratch& scratch(const Node& node) const { return scratch_[&node - args_.nodes]; }
   SliceRead* reads() const { return reads_; }
+  SliceState* slice_states() const { return states_; }
+  uint32_t* span_firsts() const { return firsts_; }
+  uint32_t* span_lasts() const { return lasts_; }
   const float* slices_taken() const { return slices_; }
   int64_t rows_together() const { return kRowsTogether; }
   const float* row_counts() const { return counts_; }
   const float* row_marks() const { return marks_; }
-
-  int64_t most_together(const Node&, int64_t most, int64_t reads) const {
-    const int64_t vectors = room_ / reads;
-    return vectors < 1 ? 1 : (vectors < most ? vectors : most);
-  }
 
   // ---- pulses ------------------------------------------------------------------------------------
 
@@ -363,6 +361,8 @@ class CpuArray {
     args.batch = p.vectors;
     args.lr = p.lr;
     args.rates = p.rates;
+    args.first_vector = p.first;
+    args.spans = p.spans;
     args.ordinal = p.ordinal;
     args.granularity = p.granularity;
     args.update = p.params;
@@ -485,7 +485,9 @@ class CpuArray {
   float* padded_ = nullptr;
   SliceRead* reads_ = nullptr;
   float* slices_ = nullptr;
-  int64_t room_ = 1;
+  SliceState* states_ = nullptr;
+  uint32_t* firsts_ = nullptr;
+  uint32_t* lasts_ = nullptr;
   float* counts_ = nullptr;
   float* marks_ = nullptr;
   float* packed_ = nullptr;

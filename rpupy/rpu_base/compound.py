@@ -22,7 +22,6 @@ from rpupy.errors import StateError
 from rpupy.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
-    NoiseAggregation,
     NoiseManagementType,
     PulseType,
     VectorUnitCellUpdatePolicy,
@@ -150,7 +149,6 @@ class CompoundTile(CoreTile):
                 "update.pulse_type = PulseType.NONE_WITH_DEVICE is not built for unit"
                 " cells and compounds"
             )
-        _refuse_aggregation(self.config.update)
         self._root = self._node(self.config.device, "", "weights", 0)
         self._nodes = [self._root]
         for node in self._nodes:
@@ -174,6 +172,9 @@ class CompoundTile(CoreTile):
             )
             planes.append(node.plane)
         return planes
+
+    def _check_aggregation(self, update: Any) -> None:
+        _check_aggregation(self._root, update, "UpdateParameters")
 
     def _node(self, config: Any, suffix: str, weights: str, seed: int) -> _Node:
         kind = getattr(config, "node", "device")
@@ -205,12 +206,12 @@ class CompoundTile(CoreTile):
         """Pack the parameters of a node, and name its arrays."""
         config, full = node.config, (self.out_size, self.in_size)
         family = "transfer" if node.kind in _TRANSFERS else node.kind
-        names = _cpu.FIELDS[family]
+        names, names_of_update = _cpu.FIELDS[family], _cpu.FIELDS["update"]
         node.params = _common.pack(names, config)
         if node.kind == "one_sided":
             node.read_io = self._packed_reads(config, "refresh_forward")
             node.reads_are_local = _is_local(config.refresh_forward)
-            node.write_update = _packed_update(config.refresh_update)
+            node.write_update = _common.pack(names_of_update, config.refresh_update)
         elif node.kind in _TRANSFERS:
             # Reads go without managements, whatever the configuration says.
             node.read_io = self._packed_reads(config, "transfer_forward")
@@ -218,14 +219,14 @@ class CompoundTile(CoreTile):
             for management in ("noise_management", "bound_management"):
                 node.read_io[names_of_io.index(management)] = 0.0
             node.reads_are_local = _is_local(config.transfer_forward)
-            node.write_update = _packed_update(config.transfer_update)
+            node.write_update = _common.pack(names_of_update, config.transfer_update)
             length = config.transfer_update.desired_bl
             node.params[names.index("desired_bl")] = length
         elif node.kind == "mixed":
             managed = attrs.evolve(
                 self.config.update, update_management=True, update_bl_management=True
             )
-            node.write_update = _packed_update(managed)
+            node.write_update = _common.pack(names_of_update, managed)
             name = f"hidden_weights_chi{node.suffix}"
             node.arrays["buffer"] = (name, full, np.float32)
         if node.kind in ("buffered", "chopped"):
@@ -646,18 +647,23 @@ def _reset_by(node: _Node) -> list[DevicePlane]:
     return [plane for part in parts for plane in _reset_by(part)]
 
 
-def _refuse_aggregation(update: Any) -> None:
-    """Refuse noise that is drawn once for a mini-batch, which steps of a schedule cut."""
-    if update.noise_aggregation is NoiseAggregation.BATCH:
-        raise NotImplementedError(
-            f"UpdateParameters.noise_aggregation = {update.noise_aggregation} is not built"
-            " for unit cells and compounds"
-        )
-
-
-def _packed_update(update: Any) -> Floats:
-    _refuse_aggregation(update)
-    return _common.pack(_cpu.FIELDS["update"], update)
+def _check_aggregation(node: _Node, update: Any, name: str) -> None:
+    """Check what pulses of an update, and the writes that follow them, reach."""
+    if node.plane is not None:
+        node.plane.check_aggregation(update, name)
+        return
+    transfers = node.kind in _TRANSFERS
+    for part in node.children[:1] if transfers else node.children:
+        _check_aggregation(part, update, name)
+    own = type(node.config).__name__
+    if transfers:
+        for part in node.children[1:]:
+            writes = node.config.transfer_update
+            _check_aggregation(part, writes, f"{own}.transfer_update")
+    elif node.kind == "one_sided":
+        for part in node.children:
+            writes = node.config.refresh_update
+            _check_aggregation(part, writes, f"{own}.refresh_update")
 
 
 def _is_local(io: Any) -> bool:
