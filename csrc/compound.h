@@ -9,6 +9,7 @@
 #include "kernel_table.h"
 #include "pulse.h"
 #include "rng.h"
+#include "upkeep.h"
 
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
@@ -98,6 +99,80 @@ RPUPY_HD void add_read(ReadStatistics<F>& s, F v, float rho) {
   s.variance = fma(rho * e, e, s.variance) * (1.0f - rho);
 }
 
+// What a dynamic compound remembers of a slice's chopper.
+enum SwitchState : uint8_t { kJustSwitched = 1, kEverSwitched = 2 };
+
+// What a step of a dynamic compound needs.
+struct DynamicRule {
+  BufferRule buffer;
+  float rho;      // of the running mean
+  bool gated;     // steps pass only where the mean has moved beyond its error
+  bool switched;  // the slice's chopper has just done so: what is the mean becomes the past mean
+};
+
+// Adds a read to its statistics and, against the past mean, to the buffer; `turned` by choppers. Returns the steps.
+template <class F>
+RPUPY_HD F dynamic_step(const DynamicRule& rule, F v, MaskOf<F> turned, ReadStatistics<F>& r, F& buffer) {
+  if (rule.switched) r.past_mean = r.mean, r.past_variance = r.variance;
+  const F difference = v - r.past_mean;
+  add_read<F>(r, v, rule.rho);
+  F moved = buffer;
+  F steps = buffer_step<F>(rule.buffer, select(turned, F(-difference), difference), moved);
+  if (rule.gated) {
+    const MaskOf<F> open = stands_out<F>(r, rule.rho);
+    steps = select(open, steps, all_lanes<F>(0.0f));
+    moved = select(open, moved, buffer);
+  }
+  buffer = moved;
+  return steps;
+}
+
+struct RefreshRule {
+  float plus_max, minus_max;  // nominal bounds of the two devices
+  float upper, lower;
+};
+
+// Whether a cell is refreshed that reads `up` and `down`; those become what is to be written then.
+RPUPY_HD bool refresh_cell(const RefreshRule& rule, float& up, float& down) {
+  const float p = up, m = down;
+  const float high = p / rule.plus_max, low = m / rule.minus_max;
+  const bool hit = p > m ? high > rule.upper && low > rule.lower : high > rule.lower && low > rule.upper;
+  up = hit && p > m ? p - m : 0.0f;
+  down = hit && m > p ? m - p : 0.0f;
+  return hit;
+}
+
+// A plane whose crosspoints are reset one by one.
+struct ResetPlane {
+  float* weights;
+  float* shown;  // null without write noise
+  const float* low;
+  const float* high;
+  float std, write_noise;
+  uint32_t number;
+  uint64_t ordinal, redraw;
+
+  ResetPlane(const CompoundNode& node, uint64_t reset_ordinal, uint64_t redraw_ordinal)
+      : weights(node.update.weights),
+        shown(node.update.apparent),
+        low(node.update.cell[1]),
+        high(node.update.cell[0]),
+        std(node.reset_std),
+        write_noise(node.update.write_noise),
+        number(node.number),
+        ordinal(reset_ordinal),
+        redraw(redraw_ordinal) {}
+
+  RPUPY_HD void reset(int64_t at, float bias, const RoundKeys& keys) const {
+    const uint32_t crosspoint = static_cast<uint32_t>(at);
+    const Bounds<float> bounds = {low[at], high[at]};
+    const float w = reset_with<float>(weights[at], bias, std, 1.0f, true, crosspoint, ordinal, number, bounds, keys);
+    weights[at] = w;
+    if (shown == nullptr) return;
+    shown[at] = apparent<float>(w, write_noise, crosspoint, redraw, kStreamApparentAll, number, keys);
+  }
+};
+
 // Round to the grid of a symmetric quantiser; `shift` is 0, or a uniform draw less 1/2.
 template <class F>
 RPUPY_HD F quantised(F v, float width, float half, F shift) {
@@ -164,6 +239,80 @@ struct NodeScratch {
   float* hot;     // one line is 1
   float* values;  // of a slice
   float* other;   // of a slice
+};
+
+// Cuts memory into aligned parts; without memory it only adds up.
+struct Cutter {
+  char* base;
+  size_t used;
+
+  template <class T>
+  T* take(int64_t n) {
+    T* part = base == nullptr ? nullptr : reinterpret_cast<T*>(base + used);
+    used += (static_cast<size_t>(n) * sizeof(T) + 63) / 64 * 64;
+    return part;
+  }
+};
+
+constexpr int kMostNodes = 256;
+
+// Where a walk of the tree works. Sizes follow from the arguments alone.
+struct WalkMemory {
+  NodeScratch nodes[kMostNodes];
+  int64_t stretch;       // vectors that are taken together, at most
+  int64_t most_vectors;  // the same, of any node
+  int64_t lines;
+  int64_t reads;  // slices that can be kept
+  float* slices;  // [reads, lines]
+  uint8_t* in_chopper;
+  uint8_t* out_chopper;
+  float* counts;  // [rows_together, in_size], of a mixed precision compound
+  float* marks;   // [rows_together, out_size]
+
+  WalkMemory(const CompoundArgs& args, Cutter& cut, int64_t rows_together, int64_t slice_bytes) : nodes() {
+    const int64_t in_size = args.tile.in_size, out_size = args.tile.out_size;
+    lines = in_size > out_size ? in_size : out_size;
+    stretch = args.batch < kMostStretch ? args.batch : kMostStretch;
+    most_vectors = stretch > rows_together ? stretch : rows_together;
+    for (int i = 0; i < args.count; ++i) {
+      if (args.nodes[i].kind == kDevicePlane) continue;
+      // A compound that another writes to gets one vector at a time, a mixed precision one's device several.
+      const int64_t n = i == 0 ? stretch : most_vectors;
+      NodeScratch& s = nodes[i];
+      s.x = cut.take<float>(n * in_size);
+      s.d = cut.take<float>(n * out_size);
+      s.rates = cut.take<float>(n);
+      s.hot = cut.take<float>(lines);
+      s.values = cut.take<float>(2 * lines);
+      s.other = cut.take<float>(lines);
+    }
+    in_chopper = cut.take<uint8_t>(lines);
+    out_chopper = cut.take<uint8_t>(lines);
+    const CompoundNode& root = args.nodes[0];
+    const bool transfers = root.kind >= kTransfer && root.kind <= kDynamicTransfer;
+    reads = transfers ? kept_slices(*reinterpret_cast<const TransferParams*>(root.params), args, slice_bytes) : 0;
+    slices = cut.take<float>(reads * lines);
+    const int64_t rows = root.kind == kMixedPrecision ? rows_together : 0;
+    counts = cut.take<float>(rows * in_size);
+    marks = cut.take<float>(rows * out_size);
+  }
+
+  // Vectors, of at most `most`, whose reads can be kept.
+  int64_t together(int64_t most, int64_t reads_of_event) const {
+    const int64_t vectors = reads / reads_of_event;
+    return vectors < 1 ? 1 : (vectors < most ? vectors : most);
+  }
+
+ private:
+  int64_t kept_slices(const TransferParams& t, const CompoundArgs& args, int64_t slice_bytes) const {
+    const int64_t slices_of_array = t.transfer_columns != 0.0f ? args.tile.in_size : args.tile.out_size;
+    int64_t at_once = static_cast<int64_t>(t.n_reads_per_transfer < 1.0f ? 1.0f : t.n_reads_per_transfer);
+    if (at_once > slices_of_array) at_once = slices_of_array;
+    int64_t kept = stretch * at_once;
+    const int64_t most = slice_bytes / (lines * static_cast<int64_t>(sizeof(float)));
+    if (kept > most) kept = most;
+    return kept < at_once ? at_once : kept;
+  }
 };
 
 // Walks the tree. `Array` has the functions that are called on `array`.
