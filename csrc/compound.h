@@ -189,9 +189,9 @@ RPUPY_HD float running_maximum(float running, float value, float rate) {
 
 // ---- the tree ------------------------------------------------------------------------------------
 
-constexpr int64_t kMostStretch = 1024;              // vectors that a compound takes together
+constexpr int64_t kMostStretch = 1024;               // vectors that a compound takes together
 constexpr int64_t kSliceNumbers = int64_t{1} << 22;  // of slices that are read of them, at most
-constexpr int64_t kSliceGap = 64;                   // slices without pulses that are worth a call of their own
+constexpr int64_t kSliceGap = 64;                    // slices without pulses that are worth a call of their own
 
 // The vectors of an update on their way to the planes.
 struct PulseBatch {

@@ -6,6 +6,7 @@ Statistical tests fail without a reason at most once in a million times for each
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def test_a_portion_ends_where_its_slice_is_read(fields: Any, batch: int) -> None
         alone = built(single, shape)
         alone.set_weights(np.zeros(shape))
         edges = sorted(cut for cut in cuts[s] if cut <= batch)
-        for first, last in zip(edges, edges[1:], strict=False):
+        for first, last in pairwise(edges):
             alone.update(x[first:last], d[first:last])
         at = (slice(None), s) if cell.transfer_columns else s
         np.testing.assert_array_equal(fast[at], alone.get_weights()[at])
