@@ -31,7 +31,7 @@ from rpupy.parameters.enums import (
 from . import _common, _cpu, periphery
 from ._common import Floats, real_number, whole_number
 from .core import CoreTile, CpuTile, _check_plane_numbers
-from .plane import DevicePlane
+from .plane import BASE_PLANES, DevicePlane
 
 #: Kinds of nodes: NodeKind in csrc/kernel_table.h.
 _KINDS = {
@@ -303,7 +303,9 @@ class CompoundTile(CoreTile):
                 node.plane.draw(self._device_key(node.construction_seed))
         for node in self._nodes:
             if node.kind == "one_sided" and node.config.copy_inverted:
-                _invert(*(part.plane for part in node.children))
+                first, second = (part.plane for part in node.children)
+                assert first is not None and second is not None
+                _invert(first, second)
         self._clear(self._root, new=True)
 
     # ---- kernel calls ----------------------------------------------------------------
@@ -683,27 +685,35 @@ def _is_local(io: Any) -> bool:
     )
 
 
-def _invert(first: Any, second: Any) -> None:
-    """Give the second plane what the first one drew, with up and down exchanged."""
-    spare = set(first.binding.cell) - {"slope_up", "slope_down"}
+#: What each drawn array of a mirrored device is made of: source and sign.
+_MIRRORED = {
+    "max_bound": ("min_bound", -1.0),
+    "min_bound": ("max_bound", -1.0),
+    "dwmin_up": ("dwmin_down", 1.0),
+    "dwmin_down": ("dwmin_up", 1.0),
+    "slope_up": ("slope_down", -1.0),
+    "slope_down": ("slope_up", -1.0),
+    "gamma_up": ("gamma_down", 1.0),
+    "gamma_down": ("gamma_up", 1.0),
+    "damping_up": ("damping_down", 1.0),
+    "damping_down": ("damping_up", 1.0),
+    "reference": ("reference", -1.0),
+}
+
+
+def _invert(first: DevicePlane, second: DevicePlane) -> None:
+    """Make the second plane the mirror image of what the first one drew."""
+    spare = sorted(set(first.binding.cell) - _MIRRORED.keys())
     if spare:
         raise NotImplementedError(
             f"copy_inverted is not built for {type(first.device).__name__}, whose"
-            f" devices draw {', '.join(sorted(spare))}"
+            f" devices draw {', '.join(spare)}"
         )
     backend = first._tile._backend
-    mirrored = {
-        "max_bound": ("min_bound", -1.0),
-        "min_bound": ("max_bound", -1.0),
-        "dwmin_up": ("dwmin_down", 1.0),
-        "dwmin_down": ("dwmin_up", 1.0),
-        "slope_up": ("slope_down", -1.0),
-        "slope_down": ("slope_up", -1.0),
-    }
-    for name, (source, sign) in mirrored.items():
-        if name in first.binding.cell or name not in ("slope_up", "slope_down"):
-            value = backend.read(first.array(source)) * np.float32(sign)
-            backend.write(second.array(name), value)
+    for name in (*BASE_PLANES, *first.binding.cell):
+        source, sign = _MIRRORED[name]
+        value = backend.read(first.array(source)) * np.float32(sign)
+        backend.write(second.array(name), value)
 
 
 def _check_below(value: int, limit: int, name: str) -> None:
