@@ -49,10 +49,13 @@ RPUPY_HD Region region_of(const Window& w, const TileView& tile) {
           w.columns > 0 ? w.first_column : 0, w.columns > 0 ? w.first_column + w.columns : tile.in_size};
 }
 
-// Whether the slots of the trains count for the events of the plane. An update that is cut into windows, vector after
-// vector in each, counts them in the first.
+// Whether the slots of the trains count for the events of the plane. An update that is cut into windows and spans counts
+// those of a vector where it reaches the first line.
 RPUPY_HD bool counts_slots(const UpdateArgs& args, const Region& region) {
   return args.write_train != 0 || (region.row == 0 && region.column == 0);
+}
+RPUPY_HD bool reaches_first_line(const LineSpans& spans, int64_t vector) {
+  return spans.first == nullptr || (spans.first[0] <= vector && vector < spans.last[0]);
 }
 
 // How the trains of one vector are made.
