@@ -1,4 +1,4 @@
-// Purpose: how many pulses a word of random trains gives all crosspoints of a region together, in each direction.
+// Purpose: how many pulses words of random trains give all crosspoints of a region together, in each direction.
 // Included by: kernels.inl, before update.inl.
 // Invariants: pulses are coincidences of slots, so their number is, slot by slot, that of the lines of x with that slot
 // times that of the lines of d: exact, for any signs, and without a look at any crosspoint.
@@ -11,22 +11,8 @@ constexpr int kMostCountBits = 36;  // of a number of lines, and a few on top
 // How many lines have each slot, as numbers cut into bits: bit p of the count of slot s is bit s of plane[p]. Lines with a
 // positive sign are counted in the lower half of the planes, those with a negative one in the upper half.
 struct SlotCounts {
-  uint64_t plane[kMostCountBits] = {};
-  int planes = 0;
-
-  // Adds counts of so many planes, as one adds by hand.
-  void add(const uint64_t* other, int other_planes) {
-    uint64_t carry = 0;
-    int p = 0;
-    for (; p < other_planes || carry != 0; ++p) {
-      const uint64_t b = p < other_planes ? other[p] : 0;
-      const uint64_t either = plane[p] ^ b;
-      const uint64_t kept = plane[p] & b;
-      plane[p] = either ^ carry;
-      carry = kept | (either & carry);
-    }
-    if (p > planes) planes = p;
-  }
+  uint64_t plane[kMostCountBits];
+  int planes;
 };
 
 // Adds three words bit by bit: `sum` is what stays in place.
@@ -38,8 +24,42 @@ RPUPY_HD BitSum add_bits(u32v a, u32v b, u32v c) {
   return {either ^ c, (a & b) | (either & c)};
 }
 
-// The slots of n words, a multiple of 16. Each lane counts on its own, and at the end the lanes are added.
-static SlotCounts count_slots(const uint32_t* words, int64_t n) {
+// The counts of all lanes, added pairwise, come to stand in lane 0; returns how many planes they take.
+template <int kWidth>
+static int add_lanes(uint64_t (*lanes)[kLanes], int planes) {
+  if constexpr (kWidth > 0) {
+    uint64_t carry[kWidth] = {};
+    for (int p = 0; p < planes; ++p) {
+      for (int l = 0; l < kWidth; ++l) {
+        const uint64_t a = lanes[p][l], b = lanes[p][l + kWidth];
+        const uint64_t either = a ^ b;
+        lanes[p][l] = either ^ carry[l];
+        carry[l] = (a & b) | (either & carry[l]);
+      }
+    }
+    for (int l = 0; l < kWidth; ++l) lanes[planes][l] = carry[l];
+    return add_lanes<kWidth / 2>(lanes, planes + 1);
+  }
+  return planes;
+}
+
+// Words of one side, of trains that are so short that their slots stand side by side in 32 bits.
+struct WordGroup {
+  int32_t count;
+  int32_t shift[32];  // where the slots of each word come to stand
+
+  // Takes a word of so many slots, if there is room.
+  bool take(int32_t slots, int32_t& used) {
+    if (used + slots > 32) return false;
+    shift[count++] = used;
+    used += slots;
+    return true;
+  }
+};
+
+// The slots of a group of words, `stride` apart, of n lines, a multiple of 16. Each lane counts on its own, and at the end
+// the lanes are added.
+static void count_slots(const uint32_t* words, int64_t stride, const WordGroup& group, int64_t n, SlotCounts& counts) {
   u32v plane[2][kMostCountBits];
   int planes = 2;
   while (planes < kMostCountBits && (int64_t{1} << planes) * kLanes <= n) ++planes;
@@ -47,10 +67,14 @@ static SlotCounts count_slots(const uint32_t* words, int64_t n) {
   for (int64_t at = 0; at < n; at += 4 * kLanes) {
     u32v part[2][4];
     for (int k = 0; k < 4; ++k) {
-      const u32v word = at + k * kLanes < n ? load(words + at + k * kLanes) : u32v{};
-      const u32v negative = shift_right_signed(word, 31);
-      part[0][k] = word & ~negative;
-      part[1][k] = word & negative & kSlotBits;
+      const int64_t line = at + k * kLanes;
+      part[0][k] = part[1][k] = u32v{};
+      for (int g = 0; line < n && g < group.count; ++g) {
+        const u32v word = load(words + g * stride + line);
+        const u32v negative = shift_right_signed(word, 31);
+        part[0][k] = part[0][k] | (word & ~negative) << group.shift[g];
+        part[1][k] = part[1][k] | (word & negative & kSlotBits) << group.shift[g];
+      }
     }
     for (int sign = 0; sign < 2; ++sign) {
       const u32v* w = part[sign];
@@ -68,13 +92,14 @@ static SlotCounts count_slots(const uint32_t* words, int64_t n) {
       }
     }
   }
-  SlotCounts counts;
-  for (int l = 0; l < kLanes; ++l) {
-    uint64_t lane[kMostCountBits];
-    for (int p = 0; p < planes; ++p) lane[p] = plane[0][p][l] | static_cast<uint64_t>(plane[1][p][l]) << 32;
-    counts.add(lane, planes);
+  uint64_t lanes[kMostCountBits][kLanes];
+  for (int p = 0; p < planes; ++p) {
+    for (int l = 0; l < kLanes; ++l) lanes[p][l] = plane[0][p][l] | static_cast<uint64_t>(plane[1][p][l]) << 32;
   }
-  return counts;
+  counts.planes = add_lanes<kLanes / 2>(lanes, planes);
+  // Few lines have the same slot: half of the planes or more are empty, and each costs as many as the other side has.
+  while (counts.planes > 0 && lanes[counts.planes - 1][0] == 0) --counts.planes;
+  for (int p = 0; p < counts.planes; ++p) counts.plane[p] = lanes[p][0];
 }
 
 // Coincidences of lines with equal and with different signs.

@@ -457,13 +457,22 @@ static int64_t live_words(const UpdateArgs& args, const UpdateScratch& scratch, 
 static void tally_words(const UpdateArgs& args, const UpdateScratch& scratch, const UpdatePlan& plan, int64_t words,
                         RowScratch& rows, const Member& member) {
   if (args.tally == nullptr || update_params(args).kind() != kRandomTrains) return;
+  SlotCounts x, d;
   int64_t from, to;
   member.share(words, 1, from, to);
-  for (int64_t k = from; k < to; ++k) {
-    const int64_t x_words = plan.x_sets * plan.x_stride;
-    const Coincidences found = coincidences(count_slots(scratch.x_words + k * x_words, x_words),
-                                            count_slots(scratch.d_words + k * plan.d_stride, plan.d_stride));
-    if (args.route != kUpOnly && args.route != kDownTurnedUp) rows.down += found.equal;
+  const int64_t x_words = plan.x_sets * plan.x_stride;
+  WordGroup group;
+  for (int64_t k = from; k < to; k += group.count) {
+    group.count = 0;
+    for (int32_t used = 0; k + group.count < to;) {
+      const WordRef ref = scratch.refs[k + group.count];
+      const int32_t left = scratch.scales[ref.vector].length - ref.word * kSlotsPerWord;
+      if (!group.take(left < kSlotsPerWord ? left : kSlotsPerWord, used)) break;
+    }
+    count_slots(scratch.x_words + k * x_words, x_words, group, x_words, x);
+    count_slots(scratch.d_words + k * plan.d_stride, plan.d_stride, group, plan.d_stride, d);
+    const Coincidences found = coincidences(x, d);
+    if (args.route == kBothDirections) rows.down += found.equal;
     rows.up += args.route == kDownTurnedUp ? found.equal : found.different;
   }
 }
