@@ -158,9 +158,9 @@ def test_setting_weights_starts_the_schedule_anew_and_keeps_ordinals(name):
     now = tile.tile.state()[0]["counters"]
     for key, count in now.items():
         ends = key.split("_")
-        if any(word in ends for word in ("updates", "sweeps")):
+        if any(word in ends for word in ("updates", "position", "sweeps")):
             assert count == 0
-        elif "position" in ends and name != "fixed":
+        elif "current" in ends and name != "fixed":
             assert count == before[key]
         elif "redraw" not in ends:
             assert count == used[key], key
