@@ -233,6 +233,12 @@ class CompoundTile(CoreTile):
             node.arrays["buffer"] = (name, full, np.float32)
         if node.kind in ("buffered", "chopped"):
             for k, part in enumerate(node.children[:-1]):
+                if "buffer" in part.arrays:
+                    raise NotImplementedError(
+                        f"{type(config).__name__}.unit_cell_devices[{k}] ="
+                        f" {type(part.config).__name__} is not built: both have a buffer"
+                        " for it"
+                    )
                 name = f"buffered_FP_weight_{k}{node.suffix}"
                 part.arrays["buffer"] = (name, full, np.float32)
         if node.kind == "chopped":

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpupy.parameters.enums import (
     BoundManagementType,
+    NoiseAggregation,
     NoiseManagementType,
     VectorUnitCellUpdatePolicy,
 )
@@ -93,6 +94,8 @@ def cell_of(
     counters: dict[str, int],
 ) -> Cell:
     """Make the model of a cell that is the device of a tile."""
+    if update.noise_aggregation is NoiseAggregation.BATCH:
+        raise NotImplementedError("the model of a cell has no aggregated noise")
     # Planes are numbered depth first, and behind them the cells, also depth first.
     numbers = count(_planes_in(config))
     place = Place(shape, key, log, counters, update, count(0), numbers)
@@ -398,17 +401,21 @@ class OneSidedCell(Cell):
         super().__init__(config, place, suffix, construction_seed)
         self.minus, self.plus = self.members
         if config.copy_inverted:
-            drawn, mirrored = self.minus.hidden, self.plus.hidden
-            for name, other, sign in (
-                ("max_bound", "min_bound", -1),
-                ("min_bound", "max_bound", -1),
-                ("dwmin_up", "dwmin_down", 1),
-                ("dwmin_down", "dwmin_up", 1),
-                ("slope_up", "slope_down", -1),
-                ("slope_down", "slope_up", -1),
-            ):
-                if name in mirrored:
-                    mirrored[name][...] = drawn[other] * F32(sign)
+            self._mirror()
+
+    def _mirror(self) -> None:
+        """Let device 1 go up as device 0 goes down."""
+        drawn, mirrored = self.minus.hidden, self.plus.hidden
+        # What upkeep alone reads is not copied.
+        kept = ("decay_scales", "diffusion_rates", "reset_bias", "drift_nu")
+        for name in mirrored.keys() - kept:
+            turned = name.replace("up", "-").replace("down", "up").replace("-", "down")
+            if name in ("max_bound", "min_bound"):
+                turned = "min_bound" if name == "max_bound" else "max_bound"
+            is_weight = name.startswith(
+                ("max_bound", "min_bound", "slope", "reference")
+            )
+            mirrored[name][...] = drawn[turned] * F32(-1 if is_weight else 1)
 
     def receive(self, words: list[Word]) -> None:
         """Give what raises the weight to one device, what lowers it to the other."""
