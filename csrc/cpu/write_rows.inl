@@ -162,8 +162,8 @@ static void write_rows(const UpdateArgs& args, void* scratch) {
                                   args.tile.plane};
   const UpdateParams& params = update_params(args);
   run_team(write_rows_threads(args), [&](const Member& member) {
-    RowEvents& e = *reinterpret_cast<RowEvents*>(static_cast<char*>(scratch) +
-                                                 member.number * round_up(sizeof(RowEvents), 64));
+    RowEvents& e =
+        *reinterpret_cast<RowEvents*>(static_cast<char*>(scratch) + member.number * round_up(sizeof(RowEvents), 64));
     int64_t from, to;
     member.share(args.window.rows, 1, from, to);
     for (int64_t k = from; k < to; ++k) {
