@@ -126,6 +126,25 @@ class CudaBackend:
         ordinal: int,
         threads: int,
     ) -> None: ...
+    def update_compound(
+        self,
+        nodes: list[dict[str, Any]],
+        counters: NDArray[np.int64],
+        x: _Plane,
+        d: _Plane,
+        batch: int,
+        lr: float,
+        ordinal: int,
+        update: _Floats,
+        stepwise: bool,
+        threads: int,
+    ) -> None: ...
+    def reduce_compound(
+        self,
+        nodes: list[dict[str, Any]],
+        counters: NDArray[np.int64],
+        threads: int,
+    ) -> None: ...
     def populate(
         self,
         number: int,
