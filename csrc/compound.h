@@ -6,6 +6,7 @@
 // mini-batch act in their order; what runs for several of them together gives the bits of one after the other.
 #pragma once
 
+#include "aggregate.h"
 #include "kernel_table.h"
 #include "pulse.h"
 #include "rng.h"
@@ -217,8 +218,9 @@ RPUPY_HD void auto_rates(const float* maxima, int64_t vectors, float top, float 
 
 // ---- the tree ------------------------------------------------------------------------------------
 
-constexpr int64_t kMostStretch = 1024;  // vectors that a compound takes together
-constexpr int64_t kSliceBlock = 16;     // columns that are stopped together where one of them is read
+constexpr int64_t kMostStretch = 1024;               // vectors that a compound takes together
+constexpr int64_t kSliceNumbers = int64_t{1} << 22;  // of slices that are read of them, at most
+constexpr int64_t kSliceGap = 64;                    // slices without pulses that are worth a call of their own
 
 // The vectors of an update on their way to the planes.
 struct PulseBatch {
@@ -234,6 +236,8 @@ struct PulseBatch {
   bool write;
   int32_t route;
   Window window;
+  int64_t first;  // vectors of the mini-batch before these
+  LineSpans spans;
 
   RPUPY_HD PulseBatch part(int64_t from, int64_t n, int64_t in_size, int64_t out_size) const {
     PulseBatch p = *this;
@@ -241,6 +245,7 @@ struct PulseBatch {
     p.d += from * out_size;
     p.vectors = n;
     p.ordinal += static_cast<uint64_t>(from);
+    p.first += from;
     if (rates != nullptr) p.rates += from;
     return p;
   }
@@ -264,6 +269,8 @@ inline UpdateArgs pulse_args(const CompoundArgs& compound, const CompoundNode& n
   args.batch = p.vectors;
   args.lr = p.lr;
   args.rates = p.rates;
+  args.first_vector = p.first;
+  args.spans = p.spans;
   args.ordinal = p.ordinal;
   args.granularity = p.granularity;
   args.update = p.params;
@@ -290,12 +297,24 @@ inline ProductArgs read_args(const CompoundArgs& compound, const CompoundNode& o
   return args;
 }
 
+// How many vectors a transfer compound takes together, where each event reads `reads` slices.
+inline int64_t most_together(int64_t reads, int64_t in_size, int64_t out_size) {
+  const int64_t room = kSliceNumbers / (in_size > out_size ? in_size : out_size) / reads;
+  return room < 1 ? 1 : (room < kMostStretch ? room : kMostStretch);
+}
+
 // A slice that was read, or will be, in the order of time.
 struct SliceRead {
   int64_t vector;  // after which
   int64_t slice;
+  int64_t next;  // read of the same slice; -1 for none
   bool reset;
   uint64_t reset_ordinal, redraw_ordinal;
+};
+
+// How far a slice of the fast array is: its next vector, and its next read (-1 for none).
+struct SliceState {
+  int64_t vector, read;
 };
 
 // How choppers move behind a read.
@@ -342,7 +361,7 @@ struct WalkMemory {
   float* counts;  // [rows_together, in_size], of a mixed precision compound
   float* marks;   // [rows_together, out_size]
 
-  WalkMemory(const CompoundArgs& args, Cutter& cut, int64_t rows_together, int64_t slice_bytes) : nodes() {
+  WalkMemory(const CompoundArgs& args, Cutter& cut, int64_t rows_together) : nodes() {
     const int64_t in_size = args.tile.in_size, out_size = args.tile.out_size;
     lines = in_size > out_size ? in_size : out_size;
     stretch = args.batch < kMostStretch ? args.batch : kMostStretch;
@@ -363,28 +382,20 @@ struct WalkMemory {
     out_chopper = cut.take<uint8_t>(lines);
     const CompoundNode& root = args.nodes[0];
     const bool transfers = root.kind >= kTransfer && root.kind <= kDynamicTransfer;
-    reads = transfers ? kept_slices(*reinterpret_cast<const TransferParams*>(root.params), args, slice_bytes) : 0;
+    reads = transfers ? kept_slices(*reinterpret_cast<const TransferParams*>(root.params), args) : 0;
     slices = cut.take<float>(reads * lines);
     const int64_t rows = root.kind == kMixedPrecision ? rows_together : 0;
     counts = cut.take<float>(rows * in_size);
     marks = cut.take<float>(rows * out_size);
   }
 
-  // Vectors, of at most `most`, whose reads can be kept.
-  int64_t together(int64_t most, int64_t reads_of_event) const {
-    const int64_t vectors = reads / reads_of_event;
-    return vectors < 1 ? 1 : (vectors < most ? vectors : most);
-  }
-
  private:
-  int64_t kept_slices(const TransferParams& t, const CompoundArgs& args, int64_t slice_bytes) const {
+  int64_t kept_slices(const TransferParams& t, const CompoundArgs& args) const {
     const int64_t slices_of_array = t.transfer_columns != 0.0f ? args.tile.in_size : args.tile.out_size;
     int64_t at_once = static_cast<int64_t>(t.n_reads_per_transfer < 1.0f ? 1.0f : t.n_reads_per_transfer);
     if (at_once > slices_of_array) at_once = slices_of_array;
-    int64_t kept = stretch * at_once;
-    const int64_t most = slice_bytes / (lines * static_cast<int64_t>(sizeof(float)));
-    if (kept > most) kept = most;
-    return kept < at_once ? at_once : kept;
+    const int64_t together = most_together(at_once, args.tile.in_size, args.tile.out_size);
+    return (together < stretch ? together : stretch) * at_once;
   }
 };
 
@@ -437,12 +448,14 @@ class Compound {
   void pulse(const Node& node, PulseBatch p, int64_t m_batch) {
     p.granularity = node.granularity;
     const float lr = p.lr;
+    const bool whole = p.window.rows == 0 && p.window.columns == 0;
+    const bool together = whole && transfers_together(node) && !args_.stepwise;
+    int64_t limit = args_.stepwise ? 1 : kMostStretch;
+    if (together) limit = most_together(reads_of_event(node), in_size_, out_size_);
+    const int64_t portion = portion_of(node, p, lr);
     for (int64_t b = 0; b < p.vectors;) {
-      int64_t most = p.vectors - b < kMostStretch ? p.vectors - b : kMostStretch;
-      if (args_.stepwise) most = 1;
-      const bool whole = p.window.rows == 0 && p.window.columns == 0;
-      const bool together = whole && transfers_together(node) && !args_.stepwise;
-      if (together) most = array_.most_together(node, most, reads_of_event(node));
+      int64_t most = p.vectors - b;
+      if (most > limit) most = whole_portions(b, limit, portion);
       const int64_t n = together ? most : stretch(node, most, m_batch);
       PulseBatch part = p.part(b, n, in_size_, out_size_);
       part.lr = fast_rate(node, lr);
@@ -455,6 +468,22 @@ class Compound {
       }
       b += n;
     }
+  }
+
+  // Vectors of a portion that shares a draw of noise; 1 where each pulse has its own.
+  int64_t portion_of(const Node& node, const PulseBatch& p, float lr) const {
+    const UpdateParams& params = *reinterpret_cast<const UpdateParams*>(p.params);
+    if (!params.aggregates()) return 1;
+    UpdateArgs args = {};
+    args.lr = fast_rate(node, lr);
+    args.rates = finds_rates(node) ? &args.lr : nullptr;
+    args.granularity = p.granularity;
+    return portion_vectors(portion_stride(params, args));
+  }
+  // At most `most` vectors behind the first `from` ones, which cut no portion unless a portion is longer than that.
+  static int64_t whole_portions(int64_t from, int64_t most, int64_t portion) {
+    const int64_t whole = (from + most) / portion * portion - from;
+    return whole > 0 ? whole : most;
   }
 
   // Vectors, of at most `most`, up to and with the next one behind which something happens.
@@ -482,8 +511,8 @@ class Compound {
   // What vectors change before their pulses. Returns the rates of the vectors, or null.
   const float* begin(const Node& node, const PulseBatch& p, float lr, int64_t m_batch) {
     if (!is_transfer(node)) return nullptr;
-    const TransferParams& t = transfer_params(node);
-    if (has_choppers(node) && t.auto_scale != 0.0f && t.fast_lr > 0.0f) {
+    if (finds_rates(node)) {
+      const TransferParams& t = transfer_params(node);
       const UpdateParams& up = *reinterpret_cast<const UpdateParams*>(p.params);
       float top = t.fast_lr * up.desired_bl * child(node, 0).granularity;
       if (t.scale_fast_lr != 0.0f) top *= magnitude(lr);
@@ -494,6 +523,10 @@ class Compound {
     }
     if (has_choppers(node)) array_.set_rate(node, p.lr);
     return nullptr;
+  }
+  // Whether the fast array has a rate of its own for each vector.
+  static bool finds_rates(const Node& node) {
+    return has_choppers(node) && transfer_params(node).auto_scale != 0.0f && transfer_params(node).fast_lr > 0.0f;
   }
   // The rate of the fast array; its sign holds where rates of single vectors take its place.
   static float fast_rate(const Node& node, float lr) {
@@ -873,22 +906,22 @@ class Compound {
   }
 
   // The slices of the fast array that are read behind vectors of this part need its pulses up to then, and nothing else of
-  // it. So the fast array gets the pulses of all vectors, block of slices after block, with a stop for each read; what was
-  // read is kept. Then the transfers have their turn in the order of time.
+  // it. So the fast array gets the pulses of all vectors, each slice up to its next read; what was read is kept. Then the
+  // transfers have their turn in the order of time.
   void pulse_and_transfer(const Node& node, const PulseBatch& p, float lr, int64_t m_batch) {
     const Node& fast = child(node, 0);
     const int64_t every = period(node, 0, m_batch);
     const bool moves = transfer_rate(node, 0, lr) != 0.0f;
     SliceRead* reads = array_.reads();
-    int64_t n_reads = 0;
+    SliceState* states = array_.slice_states();
     PulseBatch pulses = p;
     if (has_choppers(node)) {
       const NodeScratch& s = array_.scratch(node);
       pulses.x = s.x;
       pulses.d = s.d;
     }
-    n_reads = plan(node, p, every, moves, reads);
-    run_fast_array(node, fast, pulses, reads, n_reads);
+    plan(node, p, every, moves, reads, states);
+    run_fast_array(node, fast, pulses, reads, states);
     const float* taken = array_.slices_taken();
     for (int64_t b = 0; b < p.vectors; ++b) {
       ++node.counters[kUpdates];
@@ -904,7 +937,7 @@ class Compound {
   }
 
   // Lists the reads of the fast array, and makes the vectors that it sees while the choppers move.
-  int64_t plan(const Node& node, const PulseBatch& p, int64_t every, bool moves, SliceRead* reads) {
+  void plan(const Node& node, const PulseBatch& p, int64_t every, bool moves, SliceRead* reads, SliceState* states) {
     const Node& fast = child(node, 0);
     const bool chops = has_choppers(node);
     const NodeScratch& s = array_.scratch(node);
@@ -914,6 +947,8 @@ class Compound {
     const int64_t events = fast.counters[kEvents], position = fast.counters[kPosition];
     int64_t sweeps = node.counters[kSweeps];
     int64_t n = 0, chopped_to = 0;
+    // For now, the latest read of each slice.
+    for (int64_t slice = 0; slice < slices(node); ++slice) states[slice] = {0, -1};
     const auto chop_to = [&](int64_t to) {
       if (!chops || to == chopped_to) return;
       const bool columns = by_columns(node);
@@ -928,11 +963,12 @@ class Compound {
       const int64_t count = reads_of_event(node);
       for (int64_t r = 0; r < count && moves; ++r) {
         const int64_t slice = (first + r) % slices(node);
-        SliceRead read = {b, slice, resets(node, fast, slice, event), 0, 0};
+        SliceRead read = {b, slice, states[slice].read, resets(node, fast, slice, event), 0, 0};
         if (read.reset) {
           read.reset_ordinal = static_cast<uint64_t>(fast.counters[kResets]++);
           read.redraw_ordinal = static_cast<uint64_t>(fast.counters[kRedraws]++);
         }
+        states[slice].read = n;
         reads[n++] = read;
         if (chops) {
           chop_to(b + 1);
@@ -947,47 +983,79 @@ class Compound {
     // The transfers themselves count again.
     fast.counters[kEvents] = events;
     fast.counters[kPosition] = position;
-    return n;
+    // From the latest read of each slice back to its first.
+    for (int64_t slice = 0; slice < slices(node); ++slice) {
+      int64_t next = -1;
+      for (int64_t at = states[slice].read; at >= 0;) {
+        const int64_t before = reads[at].next;
+        reads[at].next = next;
+        next = at;
+        at = before;
+      }
+      states[slice].read = next;
+    }
   }
 
+  // The reads of a slice cut its vectors into spans. Each pass has the pulses of the next span of every slice, and then
+  // the reads at their ends.
   void run_fast_array(const Node& node, const Node& fast, const PulseBatch& p, const SliceRead* reads,
-                      int64_t n_reads) {
+                      SliceState* states) {
     const bool columns = by_columns(node);
-    const int64_t block = columns ? kSliceBlock : 1;
     const int64_t total = slices(node);
-    int64_t quiet_from = 0;
-    const auto pulse_slices = [&](int64_t from, int64_t to, int64_t b0, int64_t b1) {
-      if (from >= to || b0 >= b1) return;
-      PulseBatch part = p.part(b0, b1 - b0, in_size_, out_size_);
-      if (columns) {
-        part.window.first_column = from;
-        part.window.columns = to - from;
-      } else {
-        part.window.first_row = from;
-        part.window.rows = to - from;
+    for (bool more = true; more;) {
+      for (int64_t from = 0, to; from < total; from = to) {
+        // Slices that have vectors left, up to the next gap.
+        while (from < total && states[from].vector == p.vectors) ++from;
+        int64_t last = from;
+        for (to = from; to < total && to - last < kSliceGap; ++to) {
+          if (states[to].vector < p.vectors) last = to + 1;
+        }
+        pulse_spans(fast, columns, p, reads, states, from, last);
       }
-      array_.pulse(fast, part);
-    };
-    for (int64_t from = 0; from < total; from += block) {
-      const int64_t to = total - from < block ? total : from + block;
-      int64_t done = 0;
-      bool quiet = true;
-      for (int64_t r = 0; r < n_reads; ++r) {
-        const SliceRead& read = reads[r];
-        if (read.slice < from || read.slice >= to) continue;
-        if (quiet) pulse_slices(quiet_from, from, 0, p.vectors);
-        quiet = false;
-        pulse_slices(from, to, done, read.vector + 1);
-        done = read.vector + 1;
-        array_.take_slice(fast, columns, read.slice, r);
-        if (read.reset) array_.reset_column(fast, read.slice, read.reset_ordinal, read.redraw_ordinal);
-      }
-      if (!quiet) {
-        pulse_slices(from, to, done, p.vectors);
-        quiet_from = to;
+      more = false;
+      for (int64_t slice = 0; slice < total; ++slice) {
+        SliceState& state = states[slice];
+        if (state.read < 0) {
+          state.vector = p.vectors;
+          continue;
+        }
+        const SliceRead& read = reads[state.read];
+        array_.take_slice(fast, columns, slice, state.read);
+        if (read.reset) array_.reset_column(fast, slice, read.reset_ordinal, read.redraw_ordinal);
+        state = {read.vector + 1, read.next};
+        more = true;
       }
     }
-    pulse_slices(quiet_from, total, 0, p.vectors);
+  }
+
+  // Pulses for slices [from, to), each up to its next read.
+  void pulse_spans(const Node& fast, bool columns, const PulseBatch& p, const SliceRead* reads,
+                   const SliceState* states, int64_t from, int64_t to) {
+    const auto end = [&](const SliceState& s) { return s.read < 0 ? p.vectors : reads[s.read].vector + 1; };
+    int64_t first = p.vectors, last = 0;
+    for (int64_t slice = from; slice < to; ++slice) {
+      if (states[slice].vector < first) first = states[slice].vector;
+      if (end(states[slice]) > last) last = end(states[slice]);
+    }
+    if (first >= last) return;
+    PulseBatch part = p.part(first, last - first, in_size_, out_size_);
+    bool whole = true;
+    uint32_t* firsts = array_.span_firsts();
+    uint32_t* lasts = array_.span_lasts();
+    for (int64_t slice = from; slice < to; ++slice) {
+      firsts[slice] = static_cast<uint32_t>(states[slice].vector - first);
+      lasts[slice] = static_cast<uint32_t>(end(states[slice]) - first);
+      whole = whole && firsts[slice] == 0 && lasts[slice] == part.vectors;
+    }
+    if (!whole) part.spans = {firsts, lasts, columns ? 0 : 1};
+    if (columns) {
+      part.window.first_column = from;
+      part.window.columns = to - from;
+    } else {
+      part.window.first_row = from;
+      part.window.rows = to - from;
+    }
+    array_.pulse(fast, part);
   }
 
   // ---- mixed precision ---------------------------------------------------------------------------

@@ -15,9 +15,9 @@
 namespace rpupy {
 namespace cuda {
 
-constexpr int64_t kRowsTogether = 64;               // rows that a mixed precision compound writes together
-constexpr int64_t kSliceBytes = kMostScratch / 16;  // of slices that were read, at most
-constexpr int kPartsTogether = 8;                   // planes that one launch adds up
+constexpr int64_t kRowsTogether = 64;  // rows that a mixed precision compound writes together
+constexpr int kPartsTogether = 8;      // planes that one launch adds up
+constexpr int kSpansTogether = 256;    // spans that one launch brings to the device
 
 // ---- lines ---------------------------------------------------------------------------------------
 
@@ -83,6 +83,24 @@ chop_kernel(ChopJob job) {
 RPUPY_KERNEL(kBlockThreads)
 keep_kernel(const float* from, int64_t vectors, int64_t size, VectorSet set, float* to) {
   for_grid(vectors * size, [&](int64_t n) { to[n] = set.has(n / size) ? from[n] : 0.0f; });
+}
+
+// Spans of some lines, on their way to the device: the parameters of a launch are copied when it is asked for, and the
+// host, which makes the spans, need not wait.
+struct SpansJob {
+  uint16_t from[kSpansTogether], to[kSpansTogether];
+  int64_t line, lines;
+  uint32_t* firsts;
+  uint32_t* lasts;
+};
+static_assert(kMostStretch <= UINT16_MAX, "spans count vectors of a stretch");
+
+RPUPY_KERNEL(kBlockThreads)
+spans_kernel(const SpansJob job) {
+  for_grid(job.lines, [&](int64_t i) {
+    job.firsts[job.line + i] = job.from[i];
+    job.lasts[job.line + i] = job.to[i];
+  });
 }
 
 struct ChopperJob {
@@ -328,11 +346,13 @@ class CudaArray {
         out_size_(args.tile.out_size),
         keys_(round_keys(args.tile.key[0], args.tile.key[1])),
         cut_{static_cast<char*>(memory), 0},
-        memory_(args, cut_, kRowsTogether, kSliceBytes) {
+        memory_(args, cut_, kRowsTogether) {
     line_ = cut_.take<float>(memory_.lines);
     maxima_ = cut_.take<float>(2 * memory_.stretch);
     one_ = cut_.take<float>(1);
     stepped_ = cut_.take<float>(1);
+    span_firsts_ = cut_.take<uint32_t>(memory_.lines);
+    span_lasts_ = cut_.take<uint32_t>(memory_.lines);
     kernel_ = cut_.take<char>(static_cast<int64_t>(kernel_bytes()));
   }
 
@@ -341,24 +361,38 @@ class CudaArray {
 
   // Before an update: room for the schedule, and the line that drives reads of single slices.
   void prepare() {
-    reads_.reset(new (std::nothrow) SliceRead[static_cast<size_t>(memory_.reads)]);
-    if (reads_ == nullptr) status_ = {cudaErrorMemoryAllocation, "new SliceRead[]", __FILE__, __LINE__};
+    Cutter cut = {nullptr, 0};
+    cut_schedule(cut);
+    schedule_.reset(new (std::nothrow) char[cut.used]);
+    if (schedule_ == nullptr) {
+      status_ = {cudaErrorMemoryAllocation, "new char[]", __FILE__, __LINE__};
+      return;
+    }
+    cut = {schedule_.get(), 0};
+    cut_schedule(cut);
     make_line({nullptr, 0, 0, one_, 1});
   }
 
   const NodeScratch& scratch(const Node& node) const { return memory_.nodes[&node - args_.nodes]; }
-  SliceRead* reads() const { return reads_.get(); }
+  SliceRead* reads() const { return reads_; }
+  SliceState* slice_states() const { return states_; }
+  uint32_t* span_firsts() const { return host_firsts_; }
+  uint32_t* span_lasts() const { return host_lasts_; }
   const float* slices_taken() const { return memory_.slices; }
   int64_t rows_together() const { return kRowsTogether; }
   const float* row_counts() const { return memory_.counts; }
   const float* row_marks() const { return memory_.marks; }
-  int64_t most_together(const Node&, int64_t most, int64_t reads) const { return memory_.together(most, reads); }
 
   // ---- pulses ------------------------------------------------------------------------------------
 
   void pulse(const Node& node, const PulseBatch& p) {
-    if (failed()) return;
-    status_ = update_pulsed(place_, node.device, pulse_args(args_, node, p), kernel_);
+    UpdateArgs args = pulse_args(args_, node, p);
+    if (p.spans.first != nullptr) {
+      send_spans(p);
+      args.spans.first = span_firsts_;
+      args.spans.last = span_lasts_;
+    }
+    if (!failed()) status_ = update_pulsed(place_, node.device, args, kernel_);
   }
 
   void auto_rates(const Node& node, const PulseBatch& p, float top, float rate, float* rates) {
@@ -512,6 +546,14 @@ class CudaArray {
   }
   bool failed() const { return status_.failed(); }
 
+  // What the host keeps of the schedule.
+  void cut_schedule(Cutter& cut) {
+    reads_ = cut.take<SliceRead>(memory_.reads);
+    states_ = cut.take<SliceState>(memory_.lines);
+    host_firsts_ = cut.take<uint32_t>(memory_.lines);
+    host_lasts_ = cut.take<uint32_t>(memory_.lines);
+  }
+
   template <class Kernel, class... Arguments>
   void launch(Kernel kernel, unsigned grid, unsigned block, const Arguments&... arguments) {
     if (!failed()) status_ = RPUPY_LAUNCH(kernel, grid, block, place_, arguments...);
@@ -522,6 +564,24 @@ class CudaArray {
     launch(kernel, blocks_of_threads(n), kBlockThreads, arguments...);
   }
   void make_line(const LineJob& job) { launch_for(line_kernel, job.n, job); }
+
+  // Copies the spans of the lines in the window.
+  void send_spans(const PulseBatch& p) {
+    const Region region = region_of(p.window, args_.tile);
+    const int64_t from = p.spans.of_rows != 0 ? region.row : region.column;
+    const int64_t to = p.spans.of_rows != 0 ? region.last_row : region.last_column;
+    SpansJob job = {};
+    job.firsts = span_firsts_;
+    job.lasts = span_lasts_;
+    for (job.line = from; job.line < to; job.line += job.lines) {
+      job.lines = to - job.line < kSpansTogether ? to - job.line : kSpansTogether;
+      for (int64_t i = 0; i < job.lines; ++i) {
+        job.from[i] = static_cast<uint16_t>(p.spans.first[job.line + i]);
+        job.to[i] = static_cast<uint16_t>(p.spans.last[job.line + i]);
+      }
+      launch_for(spans_kernel, job.lines, job);
+    }
+  }
 
   void take(const Node& node, bool columns, int64_t slice, float* to) {
     const float* first = node.weights + (columns ? slice : slice * in_size_);
@@ -606,12 +666,18 @@ class CudaArray {
   RoundKeys keys_;
   Cutter cut_;
   WalkMemory memory_;
-  std::unique_ptr<SliceRead[]> reads_;
+  std::unique_ptr<char[]> schedule_;  // memory of the next four
+  SliceRead* reads_ = nullptr;
+  SliceState* states_ = nullptr;
+  uint32_t* host_firsts_ = nullptr;
+  uint32_t* host_lasts_ = nullptr;
   Status status_;
   float* line_ = nullptr;    // a slice
   float* maxima_ = nullptr;  // [stretch, 2]
   float* one_ = nullptr;
   float* stepped_ = nullptr;
+  uint32_t* span_firsts_ = nullptr;
+  uint32_t* span_lasts_ = nullptr;
   char* kernel_ = nullptr;
 };
 

@@ -9,8 +9,7 @@ namespace RPUPY_ISA_NAME {
 
 static const UpdateFunction* compound_updates();  // update_pulsed by device number
 
-constexpr int64_t kRowsTogether = 16;               // rows that a mixed precision compound writes together
-constexpr int64_t kSliceBytes = int64_t{16} << 20;  // of slices that were read, at most
+constexpr int64_t kRowsTogether = 16;  // rows that a mixed precision compound writes together
 
 class CpuArray {
  public:
@@ -22,9 +21,12 @@ class CpuArray {
         out_size_(args.tile.out_size),
         keys_(round_keys(args.tile.key[0], args.tile.key[1])),
         cut_{static_cast<char*>(memory), 0},
-        memory_(args, cut_, kRowsTogether, kSliceBytes) {
+        memory_(args, cut_, kRowsTogether) {
     padded_ = cut_.take<float>(round_up(memory_.lines, kPanel));
     reads_ = cut_.take<SliceRead>(memory_.reads);
+    states_ = cut_.take<SliceState>(memory_.lines);
+    span_firsts_ = cut_.take<uint32_t>(memory_.lines);
+    span_lasts_ = cut_.take<uint32_t>(memory_.lines);
     bool reads_all = false;
     for (int i = 0; i < args.count; ++i) reads_all = reads_all || needs_whole_reads(args.nodes[i]);
     if (reads_all) packed_ = cut_.take<float>(round_up(out_size_, kPanel) * in_size_);
@@ -35,12 +37,13 @@ class CpuArray {
 
   const NodeScratch& scratch(const Node& node) const { return memory_.nodes[&node - args_.nodes]; }
   SliceRead* reads() const { return reads_; }
+  SliceState* slice_states() const { return states_; }
+  uint32_t* span_firsts() const { return span_firsts_; }
+  uint32_t* span_lasts() const { return span_lasts_; }
   const float* slices_taken() const { return memory_.slices; }
   int64_t rows_together() const { return kRowsTogether; }
   const float* row_counts() const { return memory_.counts; }
   const float* row_marks() const { return memory_.marks; }
-
-  int64_t most_together(const Node&, int64_t most, int64_t reads) const { return memory_.together(most, reads); }
 
   // ---- pulses ------------------------------------------------------------------------------------
 
@@ -382,6 +385,9 @@ class CpuArray {
   WalkMemory memory_;
   float* padded_ = nullptr;
   SliceRead* reads_ = nullptr;
+  SliceState* states_ = nullptr;
+  uint32_t* span_firsts_ = nullptr;
+  uint32_t* span_lasts_ = nullptr;
   float* packed_ = nullptr;
   char* kernel_ = nullptr;
 };

@@ -254,7 +254,8 @@ class OneSidedUnitCell(UnitCell):
         Writes of the refresh, one for each column and device.
     copy_inverted : bool
         Let device 1 go up as device 0 goes down: it takes the parameters that device 0
-        drew, with up and down exchanged.
+        drew, with up and down exchanged and signs turned. What is not drawn stays: the
+        curve of ExpStepDevice and the nodes of PiecewiseStepDevice.
 
     Notes
     -----

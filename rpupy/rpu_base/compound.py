@@ -22,7 +22,6 @@ from rpupy.errors import StateError
 from rpupy.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
-    NoiseAggregation,
     NoiseManagementType,
     PulseType,
     VectorUnitCellUpdatePolicy,
@@ -32,7 +31,7 @@ from rpupy.parameters.enums import (
 from . import _common, _cpu, periphery
 from ._common import Floats, real_number, whole_number
 from .core import CoreTile, CpuTile, _check_plane_numbers
-from .plane import DevicePlane
+from .plane import BASE_PLANES, DevicePlane
 
 #: Kinds of nodes: NodeKind in csrc/kernel_table.h.
 _KINDS = {
@@ -150,7 +149,6 @@ class CompoundTile(CoreTile):
                 "update.pulse_type = PulseType.NONE_WITH_DEVICE is not built for unit"
                 " cells and compounds"
             )
-        _refuse_aggregation(self.config.update)
         self._root = self._node(self.config.device, "", "weights", 0)
         self._nodes = [self._root]
         for node in self._nodes:
@@ -174,6 +172,9 @@ class CompoundTile(CoreTile):
             )
             planes.append(node.plane)
         return planes
+
+    def _check_aggregation(self, update: Any) -> None:
+        _check_aggregation(self._root, update, "UpdateParameters")
 
     def _node(self, config: Any, suffix: str, weights: str, seed: int) -> _Node:
         kind = getattr(config, "node", "device")
@@ -205,12 +206,12 @@ class CompoundTile(CoreTile):
         """Pack the parameters of a node, and name its arrays."""
         config, full = node.config, (self.out_size, self.in_size)
         family = "transfer" if node.kind in _TRANSFERS else node.kind
-        names = _cpu.FIELDS[family]
+        names, names_of_update = _cpu.FIELDS[family], _cpu.FIELDS["update"]
         node.params = _common.pack(names, config)
         if node.kind == "one_sided":
             node.read_io = self._packed_reads(config, "refresh_forward")
             node.reads_are_local = _is_local(config.refresh_forward)
-            node.write_update = _packed_update(config.refresh_update)
+            node.write_update = _common.pack(names_of_update, config.refresh_update)
         elif node.kind in _TRANSFERS:
             # Reads go without managements, whatever the configuration says.
             node.read_io = self._packed_reads(config, "transfer_forward")
@@ -218,14 +219,14 @@ class CompoundTile(CoreTile):
             for management in ("noise_management", "bound_management"):
                 node.read_io[names_of_io.index(management)] = 0.0
             node.reads_are_local = _is_local(config.transfer_forward)
-            node.write_update = _packed_update(config.transfer_update)
+            node.write_update = _common.pack(names_of_update, config.transfer_update)
             length = config.transfer_update.desired_bl
             node.params[names.index("desired_bl")] = length
         elif node.kind == "mixed":
             managed = attrs.evolve(
                 self.config.update, update_management=True, update_bl_management=True
             )
-            node.write_update = _packed_update(managed)
+            node.write_update = _common.pack(names_of_update, managed)
             name = f"hidden_weights_chi{node.suffix}"
             node.arrays["buffer"] = (name, full, np.float32)
         if node.kind in ("buffered", "chopped"):
@@ -312,7 +313,9 @@ class CompoundTile(CoreTile):
                 node.plane.draw(self._device_key(node.construction_seed))
         for node in self._nodes:
             if node.kind == "one_sided" and node.config.copy_inverted:
-                _invert(*(part.plane for part in node.children))
+                first, second = (part.plane for part in node.children)
+                assert first is not None and second is not None
+                _invert(first, second)
         self._clear(self._root, new=True)
 
     # ---- kernel calls ----------------------------------------------------------------
@@ -656,18 +659,23 @@ def _reset_by(node: _Node) -> list[DevicePlane]:
     return [plane for part in parts for plane in _reset_by(part)]
 
 
-def _refuse_aggregation(update: Any) -> None:
-    """Refuse noise that is drawn once for a mini-batch, which steps of a schedule cut."""
-    if update.noise_aggregation is NoiseAggregation.BATCH:
-        raise NotImplementedError(
-            f"UpdateParameters.noise_aggregation = {update.noise_aggregation} is not built"
-            " for unit cells and compounds"
-        )
-
-
-def _packed_update(update: Any) -> Floats:
-    _refuse_aggregation(update)
-    return _common.pack(_cpu.FIELDS["update"], update)
+def _check_aggregation(node: _Node, update: Any, name: str) -> None:
+    """Check what pulses of an update, and the writes that follow them, reach."""
+    if node.plane is not None:
+        node.plane.check_aggregation(update, name)
+        return
+    transfers = node.kind in _TRANSFERS
+    for part in node.children[:1] if transfers else node.children:
+        _check_aggregation(part, update, name)
+    own = type(node.config).__name__
+    if transfers:
+        for part in node.children[1:]:
+            writes = node.config.transfer_update
+            _check_aggregation(part, writes, f"{own}.transfer_update")
+    elif node.kind == "one_sided":
+        for part in node.children:
+            writes = node.config.refresh_update
+            _check_aggregation(part, writes, f"{own}.refresh_update")
 
 
 def _is_local(io: Any) -> bool:
@@ -687,27 +695,35 @@ def _is_local(io: Any) -> bool:
     )
 
 
-def _invert(first: Any, second: Any) -> None:
-    """Give the second plane what the first one drew, with up and down exchanged."""
-    spare = set(first.binding.cell) - {"slope_up", "slope_down"}
+#: What each drawn array of a mirrored device is made of: source and sign.
+_MIRRORED = {
+    "max_bound": ("min_bound", -1.0),
+    "min_bound": ("max_bound", -1.0),
+    "dwmin_up": ("dwmin_down", 1.0),
+    "dwmin_down": ("dwmin_up", 1.0),
+    "slope_up": ("slope_down", -1.0),
+    "slope_down": ("slope_up", -1.0),
+    "gamma_up": ("gamma_down", 1.0),
+    "gamma_down": ("gamma_up", 1.0),
+    "damping_up": ("damping_down", 1.0),
+    "damping_down": ("damping_up", 1.0),
+    "reference": ("reference", -1.0),
+}
+
+
+def _invert(first: DevicePlane, second: DevicePlane) -> None:
+    """Make the second plane the mirror image of what the first one drew."""
+    spare = sorted(set(first.binding.cell) - _MIRRORED.keys())
     if spare:
         raise NotImplementedError(
             f"copy_inverted is not built for {type(first.device).__name__}, whose"
-            f" devices draw {', '.join(sorted(spare))}"
+            f" devices draw {', '.join(spare)}"
         )
     backend = first._tile._backend
-    mirrored = {
-        "max_bound": ("min_bound", -1.0),
-        "min_bound": ("max_bound", -1.0),
-        "dwmin_up": ("dwmin_down", 1.0),
-        "dwmin_down": ("dwmin_up", 1.0),
-        "slope_up": ("slope_down", -1.0),
-        "slope_down": ("slope_up", -1.0),
-    }
-    for name, (source, sign) in mirrored.items():
-        if name in first.binding.cell or name not in ("slope_up", "slope_down"):
-            value = backend.read(first.array(source)) * np.float32(sign)
-            backend.write(second.array(name), value)
+    for name in (*BASE_PLANES, *first.binding.cell):
+        source, sign = _MIRRORED[name]
+        value = backend.read(first.array(source)) * np.float32(sign)
+        backend.write(second.array(name), value)
 
 
 def _check_below(value: int, limit: int, name: str) -> None:

@@ -125,8 +125,9 @@ CELLS: dict[str, Any] = {
     "ttv2_into_cell": BufferedTransferCompound(
         unit_cell_devices=[devices()[0], single("SINGLE_SEQUENTIAL")],
         units_in_mbatch=False,
-        transfer_every=2,
-        thres_scale=4.0,
+        scale_transfer_lr=False,
+        fast_lr=0.05,
+        thres_scale=12.0,
     ),
     "nested": VectorUnitCell(
         unit_cell_devices=[

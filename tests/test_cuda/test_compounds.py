@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
 from rpupy import registry, tiles
-from rpupy.configs import UpdateParameters
+from rpupy.configs import NoiseAggregation, UpdateParameters
 from rpupy.errors import CudaError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "test_compounds"))
@@ -130,6 +132,36 @@ def test_long_trains(rate: float, backend: str) -> None:
         here.update(x, d)
         there.update(x, d)
         same(here, there)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_one_draw_of_noise_for_a_mini_batch_gives_the_same_bits(
+    name: str, backend: str
+) -> None:
+    at_once = {"noise_aggregation": NoiseAggregation.BATCH}
+    cell = copy.deepcopy(ALL[name])
+    for node in nodes(cell):
+        for field in ("transfer_update", "refresh_update"):
+            if hasattr(node, field):
+                setattr(node, field, attrs.evolve(getattr(node, field), **at_once))
+    made = config(cell)
+    made.update = UpdateParameters(
+        **at_once, desired_bl=100, update_bl_management=False
+    )
+    here = tiles.AnalogTile(*SHAPE, made, rng=3)
+    here.set_learning_rate(0.05)
+    there = here._to_backend(backend)
+    for batch in (300, 3):
+        x, d = vectors(batch)
+        here.update(x, d)
+        there.update(x, d)
+        same(here, there)
+
+
+def nodes(cell: Any) -> list[Any]:
+    """Return a cell and all cells and devices inside of it."""
+    parts = getattr(cell, "unit_cell_devices", None) or [getattr(cell, "device", None)]
+    return [cell, *(n for part in parts if part is not None for n in nodes(part))]
 
 
 @pytest.mark.parametrize("name", ALL)
