@@ -572,12 +572,12 @@ class Compound {
   static int policy(const Node& node) {
     return static_cast<int>(reinterpret_cast<const VectorParams*>(node.params)->update_policy);
   }
-  // Device of a vector cell for its vector number `update`, whose predecessor had `present`.
-  int64_t chosen(const Node& node, int64_t present, int64_t update) const {
+  // Device of a vector cell for its vector number `vector`, whose predecessor had `present`.
+  int64_t chosen(const Node& node, int64_t present, int64_t vector) const {
     const int64_t n = node.children;
     if (policy(node) == kPolicySequential) return (present + 1) % n;
     if (policy(node) == kPolicyRandom) {
-      return static_cast<int64_t>(drawn(kStreamSelect, node.number, 0, static_cast<uint64_t>(update), 0, n));
+      return static_cast<int64_t>(drawn(kStreamSelect, node.number, 0, static_cast<uint64_t>(vector), 0, n));
     }
     return present;
   }
@@ -588,23 +588,23 @@ class Compound {
       return;
     }
     if (p.vectors == 1 || policy(node) == kPolicyFixed) {
-      const int64_t present = chosen(node, node.counters[kPosition], node.counters[kUpdates]);
-      node.counters[kPosition] = present;
+      const int64_t present = chosen(node, node.counters[kCurrent], node.counters[kChoices]);
+      node.counters[kCurrent] = present;
       apply(child(node, static_cast<int>(present)), p);
       return;
     }
     // Each device gets the mini-batch with zeros in place of what goes to others.
     const NodeScratch& s = array_.scratch(node);
-    const int64_t before = node.counters[kPosition];
+    const int64_t before = node.counters[kCurrent];
     for (int k = 0; k < node.children; ++k) {
       int64_t present = before;
       VectorSet chosen_ones = {};
       for (int64_t b = 0; b < p.vectors; ++b) {
-        present = chosen(node, present, node.counters[kUpdates] + b);
+        present = chosen(node, present, node.counters[kChoices] + b);
         if (present == k) chosen_ones.add(b);
       }
       array_.keep_vectors(p.d, p.vectors, out_size_, chosen_ones, s.d);
-      node.counters[kPosition] = present;
+      node.counters[kCurrent] = present;
       PulseBatch mine = p;
       mine.d = s.d;
       apply(child(node, k), mine);
@@ -616,8 +616,9 @@ class Compound {
     if (node.kind == kDevicePlane) return;
     if (node.kind == kVectorCell) {
       for (int k = 0; k < node.children; ++k) {
-        if (policy(node) == kPolicyAll || node.counters[kPosition] == k) finish(child(node, k), n, lr, m_batch);
+        if (policy(node) == kPolicyAll || node.counters[kCurrent] == k) finish(child(node, k), n, lr, m_batch);
       }
+      node.counters[kChoices] += n;
     } else if (is_transfer(node)) {
       finish(child(node, 0), n, lr, m_batch);
     }

@@ -156,9 +156,11 @@ enum NodeCounter : int32_t {
   kResets = 3,
   kRedraws = 4,
   kUpdates = 5,   // vectors
-  kPosition = 6,  // next slice to read, next row to write, or present device of a vector cell
+  kPosition = 6,  // next slice to read, or next row to write
   kSweeps = 7,    // passes over all slices
-  kNodeCounters = 8,
+  kCurrent = 8,   // present device of a vector cell
+  kChoices = 9,   // vectors for which a vector cell chose a device; a new weight takes none back
+  kNodeCounters = 10,
 };
 
 // One node of a compound. Pointers that its kind does not use are null.

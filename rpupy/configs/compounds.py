@@ -591,10 +591,8 @@ class ChoppedTransferCompound(TransferCompound):
 
     def periods(self, slices: int) -> tuple[float, ...]:
         """Give the periods of the transfers out of each device."""
-        if self.transfer_every_vec:
-            return tuple(self.transfer_every_vec)
         # Only the first device is ever moved.
-        return (self.transfer_every, 0.0)
+        return ((*self.transfer_every_vec, self.transfer_every)[0], 0.0)
 
     def validate(self) -> None:
         """Check what this algorithm leaves no choice of.

@@ -56,6 +56,8 @@ _NODE_COUNTERS = (
     "updates",
     "position",
     "sweeps",
+    "current",
+    "choices",
 )
 #: What a new weight starts again.
 _SCHEDULE = ("updates", "position", "sweeps")
@@ -231,6 +233,12 @@ class CompoundTile(CoreTile):
             node.arrays["buffer"] = (name, full, np.float32)
         if node.kind in ("buffered", "chopped"):
             for k, part in enumerate(node.children[:-1]):
+                if "buffer" in part.arrays:
+                    raise NotImplementedError(
+                        f"{type(config).__name__}.unit_cell_devices[{k}] ="
+                        f" {type(part.config).__name__} is not built: both have a buffer"
+                        " for it"
+                    )
                 name = f"buffered_FP_weight_{k}{node.suffix}"
                 part.arrays["buffer"] = (name, full, np.float32)
         if node.kind == "chopped":
@@ -458,7 +466,7 @@ class CompoundTile(CoreTile):
             node.plane.set_weights(weights)
         elif node.kind == "vector":
             fixed = VectorUnitCellUpdatePolicy.SINGLE_FIXED
-            present = self._counters[node.counter("position")]
+            present = self._counters[node.counter("current")]
             for k, part in enumerate(parts):
                 if node.config.update_policy is not fixed or k == present:
                     self._set_node(part, weights)
@@ -477,13 +485,12 @@ class CompoundTile(CoreTile):
     def _clear(self, node: _Node, new: bool = False) -> None:
         """Let the schedule start anew, with empty buffers."""
         for name in _SCHEDULE:
-            if name != "position" or node.kind != "vector":
-                self._counters[node.counter(name)] = 0
+            self._counters[node.counter(name)] = 0
         fixed = VectorUnitCellUpdatePolicy.SINGLE_FIXED
         # The present device of a cell that goes on with it alone is the user's choice.
         if node.kind == "vector" and (new or node.config.update_policy is not fixed):
             first = node.config.first_update_idx
-            self._counters[node.counter("position")] = first
+            self._counters[node.counter("current")] = first
         for key, (name, shape, dtype) in node.arrays.items():
             start: Any = np.zeros(shape, dtype=dtype)
             if key == "running":
@@ -496,7 +503,7 @@ class CompoundTile(CoreTile):
         """Return which device of a vector cell is updated or written; 0 for others."""
         if self._root.kind != "vector":
             return 0
-        return int(self._counters[self._root.counter("position")])
+        return int(self._counters[self._root.counter("current")])
 
     def set_hidden_update_index(self, index: int) -> None:
         """Choose which device of a vector cell is updated or written.
@@ -520,7 +527,7 @@ class CompoundTile(CoreTile):
         if not 0 <= number < count:
             raise ValueError(f"index must be in [0, {count}), got {index!r}")
         with self.lock:
-            self._counters[self._root.counter("position")] = number
+            self._counters[self._root.counter("current")] = number
 
     # ---- maintenance -----------------------------------------------------------------
 
@@ -625,8 +632,8 @@ class CompoundTile(CoreTile):
         super().check_state(meta, arrays)
         for node in self._nodes:
             if node.plane is None and node.kind == "vector":
-                position = meta["counters"][node.counter("position")]
-                _check_below(position, len(node.children), node.counter("position"))
+                name = node.counter("current")
+                _check_below(meta["counters"][name], len(node.children), name)
             if node.kind in (*_TRANSFERS, "mixed"):
                 slices = self.out_size
                 if node.kind in _TRANSFERS and node.config.transfer_columns:
@@ -634,8 +641,7 @@ class CompoundTile(CoreTile):
                 owners = [node] if node.kind == "mixed" else node.children
                 for owner in owners:
                     name = owner.counter("position")
-                    if owner.kind != "vector":
-                        _check_below(meta["counters"][name], slices, name)
+                    _check_below(meta["counters"][name], slices, name)
 
     # ---- text ------------------------------------------------------------------------
 

@@ -11,11 +11,18 @@ import numpy as np
 import pytest
 
 import rpupy
+from rpupy.configs import (
+    BufferedTransferCompound,
+    ChoppedTransferCompound,
+    TransferCompound,
+    VectorUnitCell,
+    VectorUnitCellUpdatePolicy,
+)
 from rpupy.rpu_base import _cpu
 from rpupy.tiles import AnalogTile
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import ALL, CELLS, SHAPE, config
+from cells import ALL, CELLS, SHAPE, config, devices, transfer
 
 LR = 0.05
 
@@ -158,9 +165,9 @@ def test_setting_weights_starts_the_schedule_anew_and_keeps_ordinals(name):
     now = tile.tile.state()[0]["counters"]
     for key, count in now.items():
         ends = key.split("_")
-        if any(word in ends for word in ("updates", "sweeps")):
+        if any(word in ends for word in ("updates", "position", "sweeps")):
             assert count == 0
-        elif "position" in ends and name != "fixed":
+        elif "current" in ends and name != "fixed":
             assert count == before[key]
         elif "redraw" not in ends:
             assert count == used[key], key
@@ -207,3 +214,44 @@ def test_a_cell_without_pulses_is_an_exact_weight():
         tile.get_weights()[0], before - 0.5 * d.T @ x, rtol=1e-5, atol=1e-6
     )
     tile.post_update_step()
+
+
+def test_a_vector_cell_that_is_read_keeps_its_device_and_the_slice_apart():
+    """A source of transfers has a next slice, and a vector cell a present device."""
+    fast = VectorUnitCell(
+        unit_cell_devices=devices(),
+        update_policy=VectorUnitCellUpdatePolicy.SINGLE_SEQUENTIAL,
+        first_update_idx=1,
+    )
+    cell = TransferCompound(
+        unit_cell_devices=[fast, devices()[1]], units_in_mbatch=False
+    )
+    tile = AnalogTile(*SHAPE, config(cell), rng=0)
+    x, d = vectors(SHAPE[1] - 1)
+    tile.update(x, d)
+    counters = tile.tile.state()[0]["counters"]
+    assert counters["vector_position_0"] == SHAPE[1] - 1
+    assert counters["vector_current_0"] == (1 + len(x)) % 2
+    twin = pickle.loads(pickle.dumps(tile))
+    assert_same(tile, twin)
+
+
+def test_random_devices_are_drawn_on_where_weights_are_set():
+    """Setting weights starts a schedule anew, but no random numbers."""
+    tile = built("random")
+    picks = []
+    for _ in range(2):
+        tile.set_weights(tile.get_weights()[0])
+        picks.append([])
+        for _ in range(30):
+            tile.update(*vectors(1))
+            picks[-1].append(tile.tile.get_hidden_update_index())
+    assert picks[0] != picks[1]
+
+
+def test_a_buffered_compound_of_one_with_choppers_is_refused():
+    cell = BufferedTransferCompound(
+        unit_cell_devices=[transfer(ChoppedTransferCompound), devices()[1]]
+    )
+    with pytest.raises(NotImplementedError, match=r"unit_cell_devices\[0\]"):
+        AnalogTile(2, 3, config(cell))
