@@ -205,6 +205,7 @@ struct PulseBatch {
   uint64_t ordinal;
   uint32_t train_plane;
   bool write;
+  bool rows_apart;  // vector k reaches the k-th row of the window alone
   int32_t route;
   Window window;
   int64_t first;  // vectors of the mini-batch before these
@@ -1045,6 +1046,7 @@ class Compound {
         p.ordinal = static_cast<uint64_t>(device.counters[kWrites]);
         p.train_plane = device.number;
         p.write = true;
+        p.rows_apart = true;
         p.window.first_row = row + r;
         p.window.rows = n;
         device.counters[kWrites] += n;

@@ -7,8 +7,11 @@
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
-static const UpdateFunction* compound_updates();  // update_pulsed by device number
+// By device number: update_pulsed and write_rows.
+static const UpdateFunction* compound_updates();
+static const UpdateFunction* compound_row_writes();
 
+constexpr int64_t kFewVectors = 4;
 constexpr int64_t kRowsTogether = 16;  // rows that a mixed precision compound writes together
 
 class CpuArray {
@@ -49,7 +52,8 @@ class CpuArray {
 
   void pulse(const Node& node, const PulseBatch& p) {
     const UpdateArgs args = leaf_args(node, p);
-    compound_updates()[node.device](args, kernel_);
+    const bool row_writes = p.rows_apart && writes_rows(args);
+    (row_writes ? compound_row_writes() : compound_updates())[node.device](args, kernel_);
   }
 
   void auto_rates(const Node& node, const PulseBatch& p, float top, float rate, float* rates) {
@@ -268,6 +272,10 @@ class CpuArray {
   }
 
   void add_products(const Node& node, const float* x, const float* d, int64_t vectors) {
+    if (vectors <= kFewVectors) {
+      add_few_products(node, x, d, vectors);
+      return;
+    }
     UpdateArgs args = {};
     args.tile = args_.tile;
     args.x = x;
@@ -276,6 +284,25 @@ class CpuArray {
     args.lr = -args_.lr;
     args.weights = node.buffer;
     update_exact(args, kernel_);
+  }
+
+  // The same where packing the vectors would cost more than all the rest.
+  void add_few_products(const Node& node, const float* x, const float* d, int64_t vectors) {
+    run_team(worthwhile_threads(args_.tile.threads, out_size_ * in_size_ / 4), [&](const Member& member) {
+      int64_t from, to;
+      member.share(out_size_, 1, from, to);
+      for (int64_t i = from; i < to; ++i) {
+        float* chi = node.buffer + i * in_size_;
+        for (int64_t j = 0; j < in_size_; j += kLanes) {
+          const int n = static_cast<int>(in_size_ - j < kLanes ? in_size_ - j : kLanes);
+          f32v sum = load_part(chi + j, n);
+          for (int64_t b = 0; b < vectors; ++b) {
+            sum = fma(f32v{} + args_.lr * d[b * out_size_ + i], load_part(x + b * in_size_ + j, n), sum);
+          }
+          store_part(chi + j, sum, n);
+        }
+      }
+    });
   }
 
   // Takes whole steps out of some rows of chi, as vectors for a write.
@@ -382,6 +409,9 @@ class CpuArray {
           p.route = kUpOnly;
           consider(update_pulsed_scratch(leaf_args(node, p)));
         }
+        PulseBatch rows = {};
+        rows.window.rows = kRowsTogether;
+        consider(write_rows_scratch(leaf_args(node, rows)));
         continue;
       }
       if (node.write_update != nullptr) {

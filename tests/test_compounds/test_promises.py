@@ -14,6 +14,10 @@ import rpupy
 from rpupy.configs import (
     BufferedTransferCompound,
     ChoppedTransferCompound,
+    MixedPrecisionCompound,
+    NoiseAggregation,
+    PulseType,
+    SoftBoundsDevice,
     TransferCompound,
     VectorUnitCell,
     VectorUnitCellUpdatePolicy,
@@ -214,6 +218,40 @@ def test_a_cell_without_pulses_is_an_exact_weight():
         tile.get_weights()[0], before - 0.5 * d.T @ x, rtol=1e-5, atol=1e-6
     )
     tile.post_update_step()
+
+
+@pytest.mark.parametrize("lr", [0.02, 1.0])
+@pytest.mark.parametrize("aggregation", NoiseAggregation)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        PulseType.STOCHASTIC_COMPRESSED,
+        PulseType.MEAN_COUNT,
+        PulseType.DETERMINISTIC_IMPLICIT,
+    ],
+)
+def test_writes_of_rows_by_events_give_the_pulses_of_the_general_form(
+    kind, aggregation, lr
+):
+    """Counting pulses looks at all crosspoints, and so takes the general form."""
+    shape, tiles = (5, 1100), []
+    for counts in (False, True):
+        device = SoftBoundsDevice(dw_min=0.01, count_pulses=counts)
+        full = config(MixedPrecisionCompound(device=device))
+        full.update.pulse_type = kind
+        full.update.noise_aggregation = aggregation
+        tile = AnalogTile(*shape, full, rng=3)
+        tile.set_learning_rate(lr)
+        rng = np.random.default_rng(1)
+        for batch in (1, 3, 7):
+            tile.update(rng.normal(size=(batch, 1100)), rng.normal(size=(batch, 5)))
+        tiles.append(tile)
+    written, general = (tile.get_hidden_parameters() for tile in tiles)
+    assert tiles[1].get_pulse_counters().sum() > 1000
+    for name, value in written.items():
+        np.testing.assert_array_equal(value, general[name], err_msg=name)
+    ordinals = [tile.tile._arrays["pulse_ordinals"] for tile in tiles]
+    np.testing.assert_array_equal(*ordinals)
 
 
 def test_a_vector_cell_that_is_read_keeps_its_device_and_the_slice_apart():
