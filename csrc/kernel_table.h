@@ -51,6 +51,18 @@ enum PulseRoute : int32_t {
   kDownTurnedUp = 2,  // pulses up pass by, those down move the plane up
 };
 
+// What is counted for users of a plane, and for what stands above planes; no random number depends on it.
+enum NodeEvent : int32_t {
+  kPulsesDown = 0,
+  kPulsesUp = 1,
+  kTrainSlots = 2,
+  kTrainsWritten = 3,  // trains of writes
+  kReadRounds = 4,     // of slices
+  kTransfersDone = 5,  // out of this node
+  kRefreshesDone = 6,
+  kNodeEvents = 7,
+};
+
 struct UpdateArgs {
   TileView tile;
   const float* x;  // [batch, in_size]
@@ -80,7 +92,7 @@ struct UpdateArgs {
   int32_t write_train;   // trains of a write, in streams of their own
   int32_t route;         // PulseRoute
   Window window;
-  int64_t* tally;  // added to: pulses down, pulses up, slots of trains; null: nobody counts
+  int64_t* tally;  // added to: the first of NodeEvent; null: nobody counts
 };
 
 // What the lines of one direction have of their own; null where the parameters ask for none.
@@ -165,19 +177,6 @@ enum NodeCounter : int32_t {
   kNodeCounters = 10,
 };
 
-// What a node of a compound counts for users, and no random number depends on. The first three are those of
-// UpdateArgs::tally.
-enum NodeEvent : int32_t {
-  kPulsesDown = 0,
-  kPulsesUp = 1,
-  kTrainSlots = 2,
-  kReadRounds = 3,  // of slices
-  kSlicesWritten = 4,
-  kTransfersDone = 5,  // out of this node
-  kRefreshesDone = 6,
-  kNodeEvents = 7,
-};
-
 // One node of a compound. Pointers that its kind does not use are null.
 struct CompoundNode {
   int32_t kind;
@@ -213,7 +212,8 @@ struct CompoundNode {
   uint8_t* in_chopper;
   uint8_t* out_chopper;
   uint8_t* switched;
-  int64_t* events;  // [kNodeEvents]; null: nobody counts
+  // [kNodeEvents], of what is counted between kernels; those count in `update.tally`, of any node. Null: nobody counts.
+  int64_t* events;
 };
 
 // An update of a compound; node 0 is the root.

@@ -59,6 +59,18 @@ size_t update_pulsed_scratch(const UpdateArgs& args) {
          static_cast<size_t>(layout.words() * (layout.in_size + layout.out_size)) * sizeof(uint32_t);
 }
 
+size_t update_pulsed_most_scratch(const UpdateArgs& args) {
+  const DefaultFloatingPoint environment;
+  const WordLayout layout(args);
+  const int64_t longest = longest_train(update_params(args), 3.0e38f, 1.0f);
+  const int64_t line_bytes = (layout.in_size + layout.out_size) * static_cast<int64_t>(sizeof(uint32_t));
+  // Shorter trains leave room for more vectors, up to the limit of a launch or the least that it takes.
+  const int64_t least = (longest > kPortionWords ? longest : kPortionWords) * line_bytes;
+  const int64_t limit = least > kMostScratch ? least : kMostScratch;
+  const int64_t all = args.batch * longest * line_bytes;
+  return static_cast<size_t>(layout.scale_bytes(args.batch) + (all < limit ? all : limit));
+}
+
 // ---- train scales --------------------------------------------------------------------------------
 
 struct ScalesJob {
@@ -70,18 +82,9 @@ struct ScalesJob {
   int64_t batch, in_size, out_size;
   TrainScales* scales;
   LineSpans spans;
-  int64_t* slots;  // added to; null: nobody counts
+  int64_t* tally;  // slots and trains of writes are added to it; null: nobody counts
+  bool write;
 };
-
-// The largest magnitude of one vector, by the whole block; the result stands in shared[0].
-RPUPY_BLOCK void largest_magnitude(const float* vector, int64_t n, float* shared) {
-  phase([&] {
-    float largest = 0.0f;
-    for_block(n, [&](int64_t j) { largest = maximum(largest, magnitude(vector[j])); });
-    shared[threadIdx.x] = largest;
-  });
-  block_maximum(shared);
-}
 
 RPUPY_KERNEL(kBlockThreads)
 scales_kernel(ScalesJob job) {
@@ -94,7 +97,9 @@ scales_kernel(ScalesJob job) {
       if (threadIdx.x == 0) {
         const float lr = job.rates == nullptr ? job.lr : magnitude(job.rates[b]);
         job.scales[b] = train_scales(job.params, lr, job.granularity, x_max[0], d_max[0]);
-        if (reaches_first_line(job.spans, b)) add_events(job.slots, job.scales[b].length);
+        if (job.tally == nullptr || job.scales[b].length == 0) return;
+        if (reaches_first_line(job.spans, b)) add_events(job.tally + kTrainSlots, job.scales[b].length);
+        if (job.write) add_events(job.tally + kTrainsWritten, 1);
       }
     });
   }
@@ -393,9 +398,20 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
   uint32_t* x_words = reinterpret_cast<uint32_t*>(static_cast<char*>(scratch) + layout.scale_bytes(args.batch));
   uint32_t* d_words = x_words + layout.words() * layout.in_size;
 
-  int64_t* slots = args.tally != nullptr && counts_slots(args, region) ? args.tally + kTrainSlots : nullptr;
-  const ScalesJob scales_job = {params,     magnitude(args.lr), args.granularity, args.rates, args.x,     args.d,
-                                args.batch, layout.in_size,     layout.out_size,  scales,     args.spans, slots};
+  int64_t* tally = counts_slots(args, region) ? args.tally : nullptr;
+  const ScalesJob scales_job = {params,
+                                magnitude(args.lr),
+                                args.granularity,
+                                args.rates,
+                                args.x,
+                                args.d,
+                                args.batch,
+                                layout.in_size,
+                                layout.out_size,
+                                scales,
+                                args.spans,
+                                tally,
+                                args.write_train != 0};
   RPUPY_TRY(RPUPY_LAUNCH(scales_kernel, blocks_for(args.batch), kBlockThreads, place, scales_job));
 
   PulseJob<Device> pulse_job = {*reinterpret_cast<const typename Device::Params*>(args.own),

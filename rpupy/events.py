@@ -49,7 +49,7 @@ class EventCounts:
     slots : int
         Slots of the pulse trains, one after the other, in which those pulses came.
     writes : int
-        Slices that were written by a pulse train.
+        Pulse trains that wrote a slice.
     transfers : int
         Transfers out of this part.
     refreshes : int

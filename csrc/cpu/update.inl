@@ -484,11 +484,13 @@ static void add_events(const UpdateArgs& args, const UpdatePlan& plan, const Upd
   __atomic_fetch_add(args.tally + kPulsesDown, rows.down, __ATOMIC_RELAXED);
   __atomic_fetch_add(args.tally + kPulsesUp, rows.up, __ATOMIC_RELAXED);
   if (member.number != 0 || !counts_slots(args, plan.region)) return;
-  int64_t slots = 0;
+  int64_t slots = 0, written = 0;
   for (int64_t b = 0; b < args.batch; ++b) {
     if (reaches_first_line(args.spans, b)) slots += scratch.scales[b].length;
+    if (args.write_train != 0 && scratch.scales[b].length > 0) ++written;
   }
   __atomic_fetch_add(args.tally + kTrainSlots, slots, __ATOMIC_RELAXED);
+  __atomic_fetch_add(args.tally + kTrainsWritten, written, __ATOMIC_RELAXED);
 }
 
 template <class Device>

@@ -288,6 +288,13 @@ cdef inline float* _floats(object array) except? NULL:
     return <float*> _data(array)
 
 
+cdef inline float _float32(double value) noexcept:
+    return <float> value
+
+
+include "_compound.pxi"
+
+
 def _c_order(shape, strides, unit):
     """Whether strides (in units, None for C order) are those of an array in C order."""
     if strides is None or math.prod(shape) == 0:
@@ -319,6 +326,8 @@ cdef class CudaBackend:
     cdef cu.Buffer second_stage
     cdef cu.Buffer counter
     cdef DeviceArray events  # a place for each of the last calls that count, not read until somebody asks
+    cdef DeviceArray part_events  # the same for the parts of a compound, in one place for all calls
+    cdef list parts               # the host arrays that it will be added to; empty before the first call
     cdef list counting       # the host arrays that the places will be added to, or None
     cdef readonly uint64_t weights_version
 
@@ -337,7 +346,7 @@ cdef class CudaBackend:
         self.view.threads = 1
         self.weights_version = 0
         self.events = self.allocate((_EVENT_PLACES, _EVENTS), np.int64)
-        self.counting = []
+        self.counting, self.parts = [], []
 
     @property
     def device(self):
@@ -391,6 +400,14 @@ cdef class CudaBackend:
             if not status.failed():
                 status = cu.wait_for(self.stream.place)
         _check(status)
+
+    def duplicate(self, array):
+        """A copy on the device; a single number stays on the host."""
+        if not isinstance(array, DeviceArray):
+            return array.copy()
+        cdef DeviceArray twin = _empty(self.stream, array.shape, array.dtype)
+        self.copy(twin, array)
+        return twin
 
     def copy(self, DeviceArray target, DeviceArray source):
         """Overwrite an array with another of the same shape."""
@@ -465,15 +482,19 @@ cdef class CudaBackend:
         """Memory on the device that holds a float32 array, which may be on the host."""
         if isinstance(array, DeviceArray):
             return (<DeviceArray> array).data
-        cdef cnp.ndarray host = array
-        cdef size_t size = cnp.PyArray_NBYTES(host)
-        cdef const void* data = cnp.PyArray_DATA(host)
+        return self.copied(array, room)
+
+    cdef void* copied(self, object array, cu.Buffer* room) except? NULL:
+        """Memory of our own with a copy of a float32 array, wherever that is."""
+        cdef bint here = isinstance(array, DeviceArray)
+        cdef size_t size = array.nbytes
+        cdef const void* data = _data(array)
+        cdef cu.cudaMemcpyKind kind = cu.cudaMemcpyDeviceToDevice if here else cu.cudaMemcpyHostToDevice
         cdef cu.Status status
         with nogil:
             status = room.reserve(self.stream.place.device, size)
             if not status.failed():
-                status = cu.copy_bytes(self.stream.place, room.data(), data, size,
-                                       cu.cudaMemcpyHostToDevice)
+                status = cu.copy_bytes(self.stream.place, room.data(), data, size, kind)
             if status.failed():
                 # An array before this one may still be on its way.
                 cu.wait_for(self.stream.place)
@@ -528,8 +549,18 @@ cdef class CudaBackend:
         if self.counting:
             self.counting[len(self.counting) - 1] = None
 
+    def forget(self):
+        """Drop what updates of a compound have counted since `settle`."""
+        if self.parts:
+            _check(cu.clear_bytes(self.stream.place, self.part_events.data, self.part_events.nbytes))
+
     def settle(self):
         """Add what calls have counted to the arrays that they were given."""
+        if self.parts:
+            found = self.part_events.numpy()
+            _check(cu.clear_bytes(self.stream.place, self.part_events.data, self.part_events.nbytes))
+            for events, more in zip(self.parts, found):
+                events += more
         if not self.counting:
             return
         found = self.events.numpy()
@@ -681,6 +712,58 @@ cdef class CudaBackend:
                 waited = cu.wait_for_copies(self.stream.place)
         _check(status)
         return _check(waited)
+
+    def update_compound(self, list nodes, cnp.ndarray counters, x, d, int64_t batch, float lr,
+                        uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads):
+        """Run the update of a mini-batch on a compound.
+
+        `nodes` describes the tree: for each node a dict with the fields of CompoundNode in
+        csrc/kernel_table.h that its kind has.  `counters` (int64, a row for each node) move on.
+        """
+        cdef _core.CompoundArgs args
+        cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
+        cdef _core.CompoundNode* node = <_core.CompoundNode*> cnp.PyArray_DATA(memory)
+        cdef cu.Status status
+        cdef int k
+        if not self.parts:
+            self.part_events = self.allocate((len(nodes), _core.kNodeEvents), np.int64)
+            self.parts = [has["events"] for has in nodes]
+        for k in range(len(nodes)):
+            node[k].update.tally = <int64_t*> self.part_events.data + k * _core.kNodeEvents
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.nodes = node
+        args.count = <int> len(nodes)
+        args.batch = batch
+        args.lr = lr
+        args.ordinal = ordinal
+        args.update = <const float*> cnp.PyArray_DATA(update)
+        args.stepwise = stepwise
+        _check(self.scratch.reserve(self.stream.place.device, cu.update_compound_scratch(args)))
+        # Copies, also of arrays on the device: once these are made nobody waits, and what could
+        # fail has come before the first change.
+        args.x = <const float*> self.copied(x, &self.first_stage)
+        args.d = <const float*> self.copied(d, &self.second_stage)
+        with nogil:
+            status = cu.wait_for(self.stream.place)
+            if not status.failed():
+                status = cu.update_compound(self.stream.place, args, self.scratch.data())
+        self.weights_changed()
+        _check(status)
+
+    def reduce_compound(self, list nodes, cnp.ndarray counters, int threads):
+        """Compute the weights that products see from those of the planes."""
+        cdef _core.CompoundArgs args
+        cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
+        cdef cu.Status status
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.nodes = <const _core.CompoundNode*> cnp.PyArray_DATA(memory)
+        args.count = <int> len(nodes)
+        with nogil:
+            status = cu.reduce_compound(self.stream.place, args)
+        self.weights_changed()
+        _check(status)
 
     def populate(self, int number, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
                  int threads, uint32_t plane=0):

@@ -44,13 +44,13 @@ _PART_EVENTS = (
     "pulses_down",
     "pulses_up",
     "slots",
-    "rounds",
     "writes",
+    "rounds",
     "transfers",
     "refreshes",
 )
 #: Those that a pulsed update adds to.
-_TALLY = 3
+_TALLY = 4
 _INPUT_STAGES = periphery.STAGES[: periphery.INPUT_STAGES]
 _UNBOUNDED = ("weights", "drift_start", "drift_previous")
 _MAX_TRAIN_WORDS = 8192
