@@ -15,10 +15,24 @@ constexpr float kSafeDistance = 7.0f;
 // Half the largest change of a step within a word that the second order follows: to 0.3 % of its pulses.
 constexpr float kMostBend = 0.0625f;
 
-// The end of the portion that starts at word `from`, where each vector has room for `per_vector` words: as many whole
-// vectors as fit, or part of one.
+// Words that portions reckon with for each vector. Rates of single vectors are not looked at: where trains become longer
+// with them, the longest is reckoned with.
+RPUPY_HD int64_t portion_stride(const UpdateParams& p, const UpdateArgs& args) {
+  return longest_train(p, args.rates == nullptr ? magnitude(args.lr) : 3.0e38f, args.granularity);
+}
+
+// Whole vectors of a portion; a longer vector is a multiple of portions.
+RPUPY_HD int64_t portion_vectors(int64_t per_vector) {
+  return per_vector < kPortionWords ? kPortionWords / per_vector : 1;
+}
+
+// The end of the portion that starts at word `from` of a mini-batch, where each vector has room for `per_vector` words: as
+// many whole vectors as fit, or part of one. Portions are counted from the first vector of the mini-batch.
 RPUPY_HD int64_t portion_end(int64_t from, int64_t per_vector) {
-  if (per_vector <= kPortionWords) return from + kPortionWords / per_vector * per_vector;
+  if (per_vector <= kPortionWords) {
+    const int64_t words = portion_vectors(per_vector) * per_vector;
+    return (from / words + 1) * words;
+  }
   const int64_t vector_end = (from / per_vector + 1) * per_vector;
   return from + kPortionWords < vector_end ? from + kPortionWords : vector_end;
 }

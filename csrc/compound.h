@@ -6,9 +6,11 @@
 // mini-batch act in their order; what runs for several of them together gives the bits of one after the other.
 #pragma once
 
+#include "aggregate.h"
 #include "kernel_table.h"
 #include "pulse.h"
 #include "rng.h"
+#include "upkeep.h"
 
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
@@ -98,6 +100,80 @@ RPUPY_HD void add_read(ReadStatistics<F>& s, F v, float rho) {
   s.variance = fma(rho * e, e, s.variance) * (1.0f - rho);
 }
 
+// What a dynamic compound remembers of a slice's chopper.
+enum SwitchState : uint8_t { kJustSwitched = 1, kEverSwitched = 2 };
+
+// What a step of a dynamic compound needs.
+struct DynamicRule {
+  BufferRule buffer;
+  float rho;      // of the running mean
+  bool gated;     // steps pass only where the mean has moved beyond its error
+  bool switched;  // the slice's chopper has just done so: what is the mean becomes the past mean
+};
+
+// Adds a read to its statistics and, against the past mean, to the buffer; `turned` by choppers. Returns the steps.
+template <class F>
+RPUPY_HD F dynamic_step(const DynamicRule& rule, F v, MaskOf<F> turned, ReadStatistics<F>& r, F& buffer) {
+  if (rule.switched) r.past_mean = r.mean, r.past_variance = r.variance;
+  const F difference = v - r.past_mean;
+  add_read<F>(r, v, rule.rho);
+  F moved = buffer;
+  F steps = buffer_step<F>(rule.buffer, select(turned, F(-difference), difference), moved);
+  if (rule.gated) {
+    const MaskOf<F> open = stands_out<F>(r, rule.rho);
+    steps = select(open, steps, all_lanes<F>(0.0f));
+    moved = select(open, moved, buffer);
+  }
+  buffer = moved;
+  return steps;
+}
+
+struct RefreshRule {
+  float plus_max, minus_max;  // nominal bounds of the two devices
+  float upper, lower;
+};
+
+// Whether a cell is refreshed that reads `up` and `down`; those become what is to be written then.
+RPUPY_HD bool refresh_cell(const RefreshRule& rule, float& up, float& down) {
+  const float p = up, m = down;
+  const float high = p / rule.plus_max, low = m / rule.minus_max;
+  const bool hit = p > m ? high > rule.upper && low > rule.lower : high > rule.lower && low > rule.upper;
+  up = hit && p > m ? p - m : 0.0f;
+  down = hit && m > p ? m - p : 0.0f;
+  return hit;
+}
+
+// A plane whose crosspoints are reset one by one.
+struct ResetPlane {
+  float* weights;
+  float* shown;  // null without write noise
+  const float* low;
+  const float* high;
+  float std, write_noise;
+  uint32_t number;
+  uint64_t ordinal, redraw;
+
+  ResetPlane(const CompoundNode& node, uint64_t reset_ordinal, uint64_t redraw_ordinal)
+      : weights(node.update.weights),
+        shown(node.update.apparent),
+        low(node.update.cell[1]),
+        high(node.update.cell[0]),
+        std(node.reset_std),
+        write_noise(node.update.write_noise),
+        number(node.number),
+        ordinal(reset_ordinal),
+        redraw(redraw_ordinal) {}
+
+  RPUPY_HD void reset(int64_t at, float bias, const RoundKeys& keys) const {
+    const uint32_t crosspoint = static_cast<uint32_t>(at);
+    const Bounds<float> bounds = {low[at], high[at]};
+    const float w = reset_with<float>(weights[at], bias, std, 1.0f, true, crosspoint, ordinal, number, bounds, keys);
+    weights[at] = w;
+    if (shown == nullptr) return;
+    shown[at] = apparent<float>(w, write_noise, crosspoint, redraw, kStreamApparentAll, number, keys);
+  }
+};
+
 // Round to the grid of a symmetric quantiser; `shift` is 0, or a uniform draw less 1/2.
 template <class F>
 RPUPY_HD F quantised(F v, float width, float half, F shift) {
@@ -113,8 +189,9 @@ RPUPY_HD float running_maximum(float running, float value, float rate) {
 
 // ---- the tree ------------------------------------------------------------------------------------
 
-constexpr int64_t kMostStretch = 1024;  // vectors that a compound takes together
-constexpr int64_t kSliceBlock = 16;     // columns that are stopped together where one of them is read
+constexpr int64_t kMostStretch = 1024;               // vectors that a compound takes together
+constexpr int64_t kSliceNumbers = int64_t{1} << 22;  // of slices that are read of them, at most
+constexpr int64_t kSliceGap = 64;                    // slices without pulses that are worth a call of their own
 
 // The vectors of an update on their way to the planes.
 struct PulseBatch {
@@ -128,8 +205,11 @@ struct PulseBatch {
   uint64_t ordinal;
   uint32_t train_plane;
   bool write;
+  bool rows_apart;  // vector k reaches the k-th row of the window alone
   int32_t route;
   Window window;
+  int64_t first;  // vectors of the mini-batch before these
+  LineSpans spans;
 
   RPUPY_HD PulseBatch part(int64_t from, int64_t n, int64_t in_size, int64_t out_size) const {
     PulseBatch p = *this;
@@ -137,17 +217,30 @@ struct PulseBatch {
     p.d += from * out_size;
     p.vectors = n;
     p.ordinal += static_cast<uint64_t>(from);
+    p.first += from;
     if (rates != nullptr) p.rates += from;
     return p;
   }
 };
 
+// How many vectors a transfer compound takes together, where each event reads `reads` slices.
+inline int64_t most_together(int64_t reads, int64_t in_size, int64_t out_size) {
+  const int64_t room = kSliceNumbers / (in_size > out_size ? in_size : out_size) / reads;
+  return room < 1 ? 1 : (room < kMostStretch ? room : kMostStretch);
+}
+
 // A slice that was read, or will be, in the order of time.
 struct SliceRead {
   int64_t vector;  // after which
   int64_t slice;
+  int64_t next;  // read of the same slice; -1 for none
   bool reset;
   uint64_t reset_ordinal, redraw_ordinal;
+};
+
+// How far a slice of the fast array is: its next vector, and its next read (-1 for none).
+struct SliceState {
+  int64_t vector, read;
 };
 
 // How choppers move behind a read.
@@ -164,6 +257,72 @@ struct NodeScratch {
   float* hot;     // one line is 1
   float* values;  // of a slice
   float* other;   // of a slice
+};
+
+// Cuts memory into aligned parts; without memory it only adds up.
+struct Cutter {
+  char* base;
+  size_t used;
+
+  template <class T>
+  T* take(int64_t n) {
+    T* part = base == nullptr ? nullptr : reinterpret_cast<T*>(base + used);
+    used += (static_cast<size_t>(n) * sizeof(T) + 63) / 64 * 64;
+    return part;
+  }
+};
+
+constexpr int kMostNodes = 256;
+
+// Where a walk of the tree works. Sizes follow from the arguments alone.
+struct WalkMemory {
+  NodeScratch nodes[kMostNodes];
+  int64_t stretch;       // vectors that are taken together, at most
+  int64_t most_vectors;  // the same, of any node
+  int64_t lines;
+  int64_t reads;  // slices that can be kept
+  float* slices;  // [reads, lines]
+  uint8_t* in_chopper;
+  uint8_t* out_chopper;
+  float* counts;  // [rows_together, in_size], of a mixed precision compound
+  float* marks;   // [rows_together, out_size]
+
+  WalkMemory(const CompoundArgs& args, Cutter& cut, int64_t rows_together) : nodes() {
+    const int64_t in_size = args.tile.in_size, out_size = args.tile.out_size;
+    lines = in_size > out_size ? in_size : out_size;
+    stretch = args.batch < kMostStretch ? args.batch : kMostStretch;
+    most_vectors = stretch > rows_together ? stretch : rows_together;
+    for (int i = 0; i < args.count; ++i) {
+      if (args.nodes[i].kind == kDevicePlane) continue;
+      // A compound that another writes to gets one vector at a time, a mixed precision one's device several.
+      const int64_t n = i == 0 ? stretch : most_vectors;
+      NodeScratch& s = nodes[i];
+      s.x = cut.take<float>(n * in_size);
+      s.d = cut.take<float>(n * out_size);
+      s.rates = cut.take<float>(n);
+      s.hot = cut.take<float>(lines);
+      s.values = cut.take<float>(2 * lines);
+      s.other = cut.take<float>(lines);
+    }
+    in_chopper = cut.take<uint8_t>(lines);
+    out_chopper = cut.take<uint8_t>(lines);
+    const CompoundNode& root = args.nodes[0];
+    const bool transfers = root.kind >= kTransfer && root.kind <= kDynamicTransfer;
+    reads = transfers ? kept_slices(*reinterpret_cast<const TransferParams*>(root.params), args) : 0;
+    slices = cut.take<float>(reads * lines);
+    const int64_t rows = root.kind == kMixedPrecision ? rows_together : 0;
+    counts = cut.take<float>(rows * in_size);
+    marks = cut.take<float>(rows * out_size);
+  }
+
+ private:
+  int64_t kept_slices(const TransferParams& t, const CompoundArgs& args) const {
+    const int64_t slices_of_array = t.transfer_columns != 0.0f ? args.tile.in_size : args.tile.out_size;
+    int64_t at_once = static_cast<int64_t>(t.n_reads_per_transfer < 1.0f ? 1.0f : t.n_reads_per_transfer);
+    if (at_once > slices_of_array) at_once = slices_of_array;
+    const int64_t together = most_together(at_once, args.tile.in_size, args.tile.out_size);
+    return (together < stretch ? together : stretch) * at_once;
+  }
 };
 
 // Walks the tree. `Array` has the functions that are called on `array`.
@@ -215,12 +374,14 @@ class Compound {
   void pulse(const Node& node, PulseBatch p, int64_t m_batch) {
     p.granularity = node.granularity;
     const float lr = p.lr;
+    const bool whole = p.window.rows == 0 && p.window.columns == 0;
+    const bool together = whole && transfers_together(node) && !args_.stepwise;
+    int64_t limit = args_.stepwise ? 1 : kMostStretch;
+    if (together) limit = most_together(reads_of_event(node), in_size_, out_size_);
+    const int64_t portion = portion_of(node, p, lr);
     for (int64_t b = 0; b < p.vectors;) {
-      int64_t most = p.vectors - b < kMostStretch ? p.vectors - b : kMostStretch;
-      if (args_.stepwise) most = 1;
-      const bool whole = p.window.rows == 0 && p.window.columns == 0;
-      const bool together = whole && transfers_together(node) && !args_.stepwise;
-      if (together) most = array_.most_together(node, most, reads_of_event(node));
+      int64_t most = p.vectors - b;
+      if (most > limit) most = whole_portions(b, limit, portion);
       const int64_t n = together ? most : stretch(node, most, m_batch);
       PulseBatch part = p.part(b, n, in_size_, out_size_);
       part.lr = fast_rate(node, lr);
@@ -233,6 +394,22 @@ class Compound {
       }
       b += n;
     }
+  }
+
+  // Vectors of a portion that shares a draw of noise; 1 where each pulse has its own.
+  int64_t portion_of(const Node& node, const PulseBatch& p, float lr) const {
+    const UpdateParams& params = *reinterpret_cast<const UpdateParams*>(p.params);
+    if (!params.aggregates()) return 1;
+    UpdateArgs args = {};
+    args.lr = fast_rate(node, lr);
+    args.rates = finds_rates(node) ? &args.lr : nullptr;
+    args.granularity = p.granularity;
+    return portion_vectors(portion_stride(params, args));
+  }
+  // At most `most` vectors behind the first `from` ones, which cut no portion unless a portion is longer than that.
+  static int64_t whole_portions(int64_t from, int64_t most, int64_t portion) {
+    const int64_t whole = (from + most) / portion * portion - from;
+    return whole > 0 ? whole : most;
   }
 
   // Vectors, of at most `most`, up to and with the next one behind which something happens.
@@ -260,8 +437,8 @@ class Compound {
   // What vectors change before their pulses. Returns the rates of the vectors, or null.
   const float* begin(const Node& node, const PulseBatch& p, float lr, int64_t m_batch) {
     if (!is_transfer(node)) return nullptr;
-    const TransferParams& t = transfer_params(node);
-    if (has_choppers(node) && t.auto_scale != 0.0f && t.fast_lr > 0.0f) {
+    if (finds_rates(node)) {
+      const TransferParams& t = transfer_params(node);
       const UpdateParams& up = *reinterpret_cast<const UpdateParams*>(p.params);
       float top = t.fast_lr * up.desired_bl * child(node, 0).granularity;
       if (t.scale_fast_lr != 0.0f) top *= magnitude(lr);
@@ -272,6 +449,10 @@ class Compound {
     }
     if (has_choppers(node)) array_.set_rate(node, p.lr);
     return nullptr;
+  }
+  // Whether the fast array has a rate of its own for each vector.
+  static bool finds_rates(const Node& node) {
+    return has_choppers(node) && transfer_params(node).auto_scale != 0.0f && transfer_params(node).fast_lr > 0.0f;
   }
   // The rate of the fast array; its sign holds where rates of single vectors take its place.
   static float fast_rate(const Node& node, float lr) {
@@ -316,12 +497,12 @@ class Compound {
   static int policy(const Node& node) {
     return static_cast<int>(reinterpret_cast<const VectorParams*>(node.params)->update_policy);
   }
-  // Device of a vector cell for its vector number `update`, whose predecessor had `present`.
-  int64_t chosen(const Node& node, int64_t present, int64_t update) const {
+  // Device of a vector cell for its vector number `vector`, whose predecessor had `present`.
+  int64_t chosen(const Node& node, int64_t present, int64_t vector) const {
     const int64_t n = node.children;
     if (policy(node) == kPolicySequential) return (present + 1) % n;
     if (policy(node) == kPolicyRandom) {
-      return static_cast<int64_t>(drawn(kStreamSelect, node.number, 0, static_cast<uint64_t>(update), 0, n));
+      return static_cast<int64_t>(drawn(kStreamSelect, node.number, 0, static_cast<uint64_t>(vector), 0, n));
     }
     return present;
   }
@@ -332,21 +513,21 @@ class Compound {
       return;
     }
     if (p.vectors == 1 || policy(node) == kPolicyFixed) {
-      const int64_t present = chosen(node, node.counters[kPosition], node.counters[kUpdates]);
-      node.counters[kPosition] = present;
+      const int64_t present = chosen(node, node.counters[kCurrent], node.counters[kChoices]);
+      node.counters[kCurrent] = present;
       apply(child(node, static_cast<int>(present)), p);
       return;
     }
     // Each device gets the mini-batch with zeros in place of what goes to others.
     const NodeScratch& s = array_.scratch(node);
-    const int64_t before = node.counters[kPosition];
+    const int64_t before = node.counters[kCurrent];
     for (int k = 0; k < node.children; ++k) {
       int64_t present = before;
       for (int64_t b = 0; b < p.vectors; ++b) {
-        present = chosen(node, present, node.counters[kUpdates] + b);
+        present = chosen(node, present, node.counters[kChoices] + b);
         array_.copy_or_clear(p.d + b * out_size_, out_size_, present == k, s.d + b * out_size_);
       }
-      node.counters[kPosition] = present;
+      node.counters[kCurrent] = present;
       PulseBatch mine = p;
       mine.d = s.d;
       apply(child(node, k), mine);
@@ -358,8 +539,9 @@ class Compound {
     if (node.kind == kDevicePlane) return;
     if (node.kind == kVectorCell) {
       for (int k = 0; k < node.children; ++k) {
-        if (policy(node) == kPolicyAll || node.counters[kPosition] == k) finish(child(node, k), n, lr, m_batch);
+        if (policy(node) == kPolicyAll || node.counters[kCurrent] == k) finish(child(node, k), n, lr, m_batch);
       }
+      node.counters[kChoices] += n;
     } else if (is_transfer(node)) {
       finish(child(node, 0), n, lr, m_batch);
     }
@@ -649,22 +831,22 @@ class Compound {
   }
 
   // The slices of the fast array that are read behind vectors of this part need its pulses up to then, and nothing else of
-  // it. So the fast array gets the pulses of all vectors, block of slices after block, with a stop for each read; what was
-  // read is kept. Then the transfers have their turn in the order of time.
+  // it. So the fast array gets the pulses of all vectors, each slice up to its next read; what was read is kept. Then the
+  // transfers have their turn in the order of time.
   void pulse_and_transfer(const Node& node, const PulseBatch& p, float lr, int64_t m_batch) {
     const Node& fast = child(node, 0);
     const int64_t every = period(node, 0, m_batch);
     const bool moves = transfer_rate(node, 0, lr) != 0.0f;
     SliceRead* reads = array_.reads();
-    int64_t n_reads = 0;
+    SliceState* states = array_.slice_states();
     PulseBatch pulses = p;
     if (has_choppers(node)) {
       const NodeScratch& s = array_.scratch(node);
       pulses.x = s.x;
       pulses.d = s.d;
     }
-    n_reads = plan(node, p, every, moves, reads);
-    run_fast_array(node, fast, pulses, reads, n_reads);
+    plan(node, p, every, moves, reads, states);
+    run_fast_array(node, fast, pulses, reads, states);
     const float* taken = array_.slices_taken();
     for (int64_t b = 0; b < p.vectors; ++b) {
       ++node.counters[kUpdates];
@@ -680,7 +862,7 @@ class Compound {
   }
 
   // Lists the reads of the fast array, and makes the vectors that it sees while the choppers move.
-  int64_t plan(const Node& node, const PulseBatch& p, int64_t every, bool moves, SliceRead* reads) {
+  void plan(const Node& node, const PulseBatch& p, int64_t every, bool moves, SliceRead* reads, SliceState* states) {
     const Node& fast = child(node, 0);
     const bool chops = has_choppers(node);
     const NodeScratch& s = array_.scratch(node);
@@ -690,6 +872,8 @@ class Compound {
     const int64_t events = fast.counters[kEvents], position = fast.counters[kPosition];
     int64_t sweeps = node.counters[kSweeps];
     int64_t n = 0, chopped_to = 0;
+    // For now, the latest read of each slice.
+    for (int64_t slice = 0; slice < slices(node); ++slice) states[slice] = {0, -1};
     const auto chop_to = [&](int64_t to) {
       if (!chops || to == chopped_to) return;
       const bool columns = by_columns(node);
@@ -706,11 +890,12 @@ class Compound {
       const int64_t count = reads_of_event(node);
       for (int64_t r = 0; r < count && moves; ++r) {
         const int64_t slice = (first + r) % slices(node);
-        SliceRead read = {b, slice, resets(node, fast, slice, event), 0, 0};
+        SliceRead read = {b, slice, states[slice].read, resets(node, fast, slice, event), 0, 0};
         if (read.reset) {
           read.reset_ordinal = static_cast<uint64_t>(fast.counters[kResets]++);
           read.redraw_ordinal = static_cast<uint64_t>(fast.counters[kRedraws]++);
         }
+        states[slice].read = n;
         reads[n++] = read;
         if (chops) {
           chop_to(b + 1);
@@ -725,47 +910,79 @@ class Compound {
     // The transfers themselves count again.
     fast.counters[kEvents] = events;
     fast.counters[kPosition] = position;
-    return n;
+    // From the latest read of each slice back to its first.
+    for (int64_t slice = 0; slice < slices(node); ++slice) {
+      int64_t next = -1;
+      for (int64_t at = states[slice].read; at >= 0;) {
+        const int64_t before = reads[at].next;
+        reads[at].next = next;
+        next = at;
+        at = before;
+      }
+      states[slice].read = next;
+    }
   }
 
+  // The reads of a slice cut its vectors into spans. Each pass has the pulses of the next span of every slice, and then
+  // the reads at their ends.
   void run_fast_array(const Node& node, const Node& fast, const PulseBatch& p, const SliceRead* reads,
-                      int64_t n_reads) {
+                      SliceState* states) {
     const bool columns = by_columns(node);
-    const int64_t block = columns ? kSliceBlock : 1;
     const int64_t total = slices(node);
-    int64_t quiet_from = 0;
-    const auto pulse_slices = [&](int64_t from, int64_t to, int64_t b0, int64_t b1) {
-      if (from >= to || b0 >= b1) return;
-      PulseBatch part = p.part(b0, b1 - b0, in_size_, out_size_);
-      if (columns) {
-        part.window.first_column = from;
-        part.window.columns = to - from;
-      } else {
-        part.window.first_row = from;
-        part.window.rows = to - from;
+    for (bool more = true; more;) {
+      for (int64_t from = 0, to; from < total; from = to) {
+        // Slices that have vectors left, up to the next gap.
+        while (from < total && states[from].vector == p.vectors) ++from;
+        int64_t last = from;
+        for (to = from; to < total && to - last < kSliceGap; ++to) {
+          if (states[to].vector < p.vectors) last = to + 1;
+        }
+        pulse_spans(fast, columns, p, reads, states, from, last);
       }
-      array_.pulse(fast, part);
-    };
-    for (int64_t from = 0; from < total; from += block) {
-      const int64_t to = total - from < block ? total : from + block;
-      int64_t done = 0;
-      bool quiet = true;
-      for (int64_t r = 0; r < n_reads; ++r) {
-        const SliceRead& read = reads[r];
-        if (read.slice < from || read.slice >= to) continue;
-        if (quiet) pulse_slices(quiet_from, from, 0, p.vectors);
-        quiet = false;
-        pulse_slices(from, to, done, read.vector + 1);
-        done = read.vector + 1;
-        array_.take_slice(fast, columns, read.slice, r);
-        if (read.reset) array_.reset_column(fast, read.slice, read.reset_ordinal, read.redraw_ordinal);
-      }
-      if (!quiet) {
-        pulse_slices(from, to, done, p.vectors);
-        quiet_from = to;
+      more = false;
+      for (int64_t slice = 0; slice < total; ++slice) {
+        SliceState& state = states[slice];
+        if (state.read < 0) {
+          state.vector = p.vectors;
+          continue;
+        }
+        const SliceRead& read = reads[state.read];
+        array_.take_slice(fast, columns, slice, state.read);
+        if (read.reset) array_.reset_column(fast, slice, read.reset_ordinal, read.redraw_ordinal);
+        state = {read.vector + 1, read.next};
+        more = true;
       }
     }
-    pulse_slices(quiet_from, total, 0, p.vectors);
+  }
+
+  // Pulses for slices [from, to), each up to its next read.
+  void pulse_spans(const Node& fast, bool columns, const PulseBatch& p, const SliceRead* reads,
+                   const SliceState* states, int64_t from, int64_t to) {
+    const auto end = [&](const SliceState& s) { return s.read < 0 ? p.vectors : reads[s.read].vector + 1; };
+    int64_t first = p.vectors, last = 0;
+    for (int64_t slice = from; slice < to; ++slice) {
+      if (states[slice].vector < first) first = states[slice].vector;
+      if (end(states[slice]) > last) last = end(states[slice]);
+    }
+    if (first >= last) return;
+    PulseBatch part = p.part(first, last - first, in_size_, out_size_);
+    bool whole = true;
+    uint32_t* firsts = array_.span_firsts();
+    uint32_t* lasts = array_.span_lasts();
+    for (int64_t slice = from; slice < to; ++slice) {
+      firsts[slice] = static_cast<uint32_t>(states[slice].vector - first);
+      lasts[slice] = static_cast<uint32_t>(end(states[slice]) - first);
+      whole = whole && firsts[slice] == 0 && lasts[slice] == part.vectors;
+    }
+    if (!whole) part.spans = {firsts, lasts, columns ? 0 : 1};
+    if (columns) {
+      part.window.first_column = from;
+      part.window.columns = to - from;
+    } else {
+      part.window.first_row = from;
+      part.window.rows = to - from;
+    }
+    array_.pulse(fast, part);
   }
 
   // ---- mixed precision ---------------------------------------------------------------------------
@@ -829,6 +1046,7 @@ class Compound {
         p.ordinal = static_cast<uint64_t>(device.counters[kWrites]);
         p.train_plane = device.number;
         p.write = true;
+        p.rows_apart = true;
         p.window.first_row = row + r;
         p.window.rows = n;
         device.counters[kWrites] += n;

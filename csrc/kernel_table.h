@@ -37,6 +37,13 @@ struct Window {
   int64_t first_column, columns;
 };
 
+// The vectors of an update that reach each line of one side: from `first` up to before `last`. Null: all of them.
+struct LineSpans {
+  const uint32_t* first;
+  const uint32_t* last;
+  int32_t of_rows;  // lines of d, not of x
+};
+
 // Which pulses reach a plane, and in which direction they move it.
 enum PulseRoute : int32_t {
   kBothDirections = 0,
@@ -67,6 +74,8 @@ struct UpdateArgs {
   const float* high;
   // What the planes of a compound need beyond that; all zero for a single device.
   const float* rates;    // learning rate of each vector in place of `lr`, whose sign holds; null: `lr` for all
+  int64_t first_vector;  // vectors of the mini-batch before these, for what counts its vectors in groups
+  LineSpans spans;
   uint32_t train_plane;  // plane in the counters of the trains
   int32_t write_train;   // trains of a write, in streams of their own
   int32_t route;         // PulseRoute
@@ -147,9 +156,11 @@ enum NodeCounter : int32_t {
   kResets = 3,
   kRedraws = 4,
   kUpdates = 5,   // vectors
-  kPosition = 6,  // next slice to read, next row to write, or present device of a vector cell
+  kPosition = 6,  // next slice to read, or next row to write
   kSweeps = 7,    // passes over all slices
-  kNodeCounters = 8,
+  kCurrent = 8,   // present device of a vector cell
+  kChoices = 9,   // vectors for which a vector cell chose a device; a new weight takes none back
+  kNodeCounters = 10,
 };
 
 // One node of a compound. Pointers that its kind does not use are null.

@@ -40,9 +40,8 @@ struct WordLayout {
     const int64_t bytes = per_vector * (in_size + out_size) * static_cast<int64_t>(sizeof(uint32_t));
     const int64_t most = bytes > 0 && kMostScratch / bytes > 1 ? kMostScratch / bytes : 1;
     vectors = args.batch < most ? args.batch : most;
-    // Portions that share a draw of noise are not cut.
-    const int64_t whole = per_vector < kPortionWords ? kPortionWords / per_vector : 1;
     if (vectors < args.batch && update_params(args).aggregates()) {
+      const int64_t whole = portion_vectors(per_vector);
       vectors = vectors < whole ? whole : vectors / whole * whole;
       if (vectors > args.batch) vectors = args.batch;
     }
@@ -105,6 +104,8 @@ struct WordsJob {
   bool x_side;
   uint32_t sign;  // turns every word over: ascent is descent with the sign of d changed
   const float* values;
+  const uint32_t* from;  // the first vector that reaches each line, and that behind the last; null for all vectors
+  const uint32_t* to;
   const TrainScales* scales;
   int64_t first, words, per_vector, lines;
   uint64_t ordinal;
@@ -115,13 +116,14 @@ struct WordsJob {
 RPUPY_KERNEL(kBlockThreads)
 words_kernel(WordsJob job) {
   for_grid(job.words * job.lines, [&](int64_t at) {
-    const int64_t line = at % job.lines;
     const int64_t vector = job.first + at / job.lines / job.per_vector;
     const int32_t word = static_cast<int32_t>(at / job.lines % job.per_vector);
     const TrainScales& s = job.scales[vector];
+    const int64_t line = at % job.lines;
+    const bool reached = job.from == nullptr || (job.from[line] <= vector && vector < job.to[line]);
     TrainSide side = job.side;
     side.scale = job.x_side ? s.x_scale : s.d_scale;
-    job.out[at] = word < s.words
+    job.out[at] = reached && word < s.words
                       ? train_word<float>(job.values[vector * job.lines + line], static_cast<uint32_t>(line), side,
                                           s.length, word, job.ordinal + static_cast<uint64_t>(vector), job.keys) ^
                             job.sign
@@ -145,6 +147,7 @@ struct PulseJob {
   TrainKind kind;
   const TrainScales* scales;  // of the first vector of these words
   int64_t per_vector;
+  int64_t words_before;  // in the mini-batch
   float* weights;
   float* apparent;
   uint32_t* pulse_ordinals;
@@ -296,7 +299,8 @@ pulse_kernel(PulseJob<Device> job) {
     };
     threads([&] { for_crosspoint([&](int64_t at, int, int) { crosspoints.mine().load(job, at); }); });
     for (int64_t from = 0, to; from < job.words; from = to) {
-      to = kAggregates ? portion_end(from, job.per_vector) : from + kSlice;
+      to = from + kSlice;
+      if (kAggregates) to = portion_end(job.words_before + from, job.per_vector) - job.words_before;
       if (to > job.words) to = job.words;
       const int part = static_cast<int>(to - from);
       phase([&] {
@@ -334,10 +338,13 @@ static Status make_words(const Place& place, const UpdateArgs& args, const WordL
                          const TrainScales* scales, int64_t first, int64_t words, bool x_side, uint32_t* out) {
   const UpdateParams& params = update_params(args);
   const int64_t lines = x_side ? layout.in_size : layout.out_size;
+  const bool spans = x_side == (args.spans.of_rows == 0);
   const WordsJob job = {train_side(params, x_side, args.train_plane, args.write_train != 0),
                         x_side,
                         !x_side && args.lr < 0.0f ? kSignBit : 0u,
                         x_side ? args.x : args.d,
+                        spans ? args.spans.first : nullptr,
+                        spans ? args.spans.last : nullptr,
                         scales,
                         first,
                         words,
@@ -388,6 +395,7 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
                                 params.kind(),
                                 scales,
                                 layout.per_vector,
+                                0,
                                 args.weights,
                                 args.apparent,
                                 args.pulse_ordinals,
@@ -397,12 +405,18 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
   const int64_t tiles =
       (region.rows() + kTileRows - 1) / kTileRows * ((region.columns() + kTileColumns - 1) / kTileColumns);
 
-  for (int64_t first = 0; first < args.batch; first += layout.vectors) {
-    const int64_t vectors = args.batch - first < layout.vectors ? args.batch - first : layout.vectors;
+  for (int64_t first = 0, vectors = 0; first < args.batch; first += vectors) {
+    vectors = layout.vectors;
+    // Portions that share a draw of noise are not cut.
+    if (vectors < args.batch && params.aggregates()) {
+      vectors -= (args.first_vector + first) % portion_vectors(layout.per_vector);
+    }
+    if (vectors > args.batch - first) vectors = args.batch - first;
     const int64_t words = vectors * layout.per_vector;
     RPUPY_TRY(make_words(place, args, layout, scales, first, words, true, x_words));
     RPUPY_TRY(make_words(place, args, layout, scales, first, words, false, d_words));
     pulse_job.words = words;
+    pulse_job.words_before = (args.first_vector + first) * layout.per_vector;
     pulse_job.scales = scales + first;
     RPUPY_TRY(launch_pulses(place, tiles, params.aggregates(), pulse_job));
   }

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpupy.configs.devices import (
     ConstantStepDevice,
+    DampedStepDevice,
     ExpStepDevice,
     LinearStepDevice,
     PiecewiseStepDevice,
@@ -226,8 +227,10 @@ def _exp_shared(p: Any, start: Start) -> Values:
 
 def _exp_fields(p: Any, common: Values, pop: Population) -> Values:
     found = _shared_fields(p, common, pop)
-    found["A_up"] *= math.exp(-found["gamma_up"] * _steepest(p, True))
-    found["A_down"] *= math.exp(found["gamma_down"] * _steepest(p, False))
+    for way, up, sign in (("up", True, -1.0), ("down", False, 1.0)):
+        # What no record determines can be far off, but stays a number.
+        power = min(sign * found[f"gamma_{way}"] * _steepest(p, up), 700.0)
+        found[f"A_{way}"] *= math.exp(power)
     return found
 
 
@@ -239,6 +242,40 @@ def _exp_deviations(p: Any, start: Start) -> Values:
 
 def _shared_fields(p: Any, common: Values, pop: Population) -> Values:
     return {name: pop.shared[name] for name in pop.shared if name not in _NOISES}
+
+
+def _damped_step(p: Any, h: Values, w: Array, up: bool) -> tuple[Array, Array]:
+    # The step in the middle of the range and the damping are nearly independent; the
+    # step at the bound behind, which is the field, is not.
+    damping = h["damping_up"] if up else -h["damping_down"]
+    part = (w - 0.5 * (h["low"] + h["high"])) / (h["high"] - h["low"])
+    step = _scale(h, up) * np.exp(np.clip(-damping * part, -300.0, 300.0))
+    return step, abs(step)
+
+
+def _damped_cell(p: Any, start: Start) -> Values:
+    return {"damping_up": p.beta_up, "damping_down": p.beta_down}
+
+
+def _damped_fields(p: Any, common: Values, pop: Population) -> Values:
+    mean, std = dict(pop.mean), dict(pop.std)
+    found = {}
+    # To first order, the spread of damping moves half of itself in the logarithm of the
+    # step in the middle, so a quarter of it in each of gain and tilt.
+    moved = 0.0
+    for way in ("up", "down"):
+        damping, spread = mean[f"damping_{way}"], std[f"damping_{way}"]
+        found[f"beta_{way}"] = damping
+        found[f"beta_{way}_dtod"] = spread / abs(damping) if damping else 0.0
+        moved += (0.25 * spread * mean["gain"]) ** 2
+    up = (mean["gain"] + mean["tilt"]) * math.exp(0.5 * mean["damping_up"])
+    down = (mean["gain"] - mean["tilt"]) * math.exp(0.5 * mean["damping_down"])
+    grown = 0.5 * (up + down) / mean["gain"]
+    mean["gain"], mean["tilt"] = 0.5 * (up + down), 0.5 * (up - down)
+    for name in ("gain", "tilt"):
+        std[name] = grown * math.sqrt(max(std[name] ** 2 - moved, 0.0))
+    steps = _common_fields(p, replace(pop, mean=mean, std=std))
+    return steps | found
 
 
 def _powers(p: Any, h: Values, v: Array, up: bool) -> tuple[Array, Array]:
@@ -343,6 +380,7 @@ LAWS: dict[type[PulsedDevice], Law] = {
         deviations=_exp_deviations,
         fields=_exp_fields,
     ),
+    DampedStepDevice: Law(_damped_step, cell=_damped_cell, fields=_damped_fields),
     PowStepDevice: Law(_pow_step, cell=_pow_cell, fields=_pow_fields, hard=False),
     PowStepReferenceDevice: Law(
         _pow_step_reference,

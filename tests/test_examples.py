@@ -35,6 +35,17 @@ def example(extras, monkeypatch):
     return module
 
 
+def load(name):
+    """Import another example."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPT.with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as context:
+        # Dataclasses look their module up.
+        context.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+    return module
+
+
 def run(folder, *arguments):
     """Run the example in a folder, with the rpupy that is tested."""
     paths = [str(folder), str(Path(rpupy.__file__).parents[1])]
@@ -168,11 +179,7 @@ def test_missing_extra_says_what_to_install(tmp_path):
 
 def test_presets_are_drawn(tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
-    spec = importlib.util.spec_from_file_location(
-        "plot_presets", SCRIPT.with_name("plot_presets.py")
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load("plot_presets")
     assert len(module.PANELS) == 10
     # All pulses would take seconds.
     module.PANELS = [(*panel[:2], 20) for panel in module.PANELS]
@@ -182,3 +189,45 @@ def test_presets_are_drawn(tmp_path):
     for arguments in (["--seed", "-1"], ["--output", "presets.txt"]):
         with pytest.raises(SystemExit):
             module.main(arguments)
+
+
+def test_compounds_are_drawn(tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
+    module = load("compounds")
+    assert len(module.PANELS) == 8
+    module.STEPS = 60  # all of them would take seconds
+    path = tmp_path / "compounds.png"
+    module.main(["--output", str(path)])
+    assert path.stat().st_size > 50_000
+    assert "transfer_every: 1" in capsys.readouterr().out
+    for arguments in (["--seed", "-1"], ["--output", "compounds.txt"]):
+        with pytest.raises(SystemExit):
+            module.main(arguments)
+
+
+def test_compounds_learn():
+    pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
+    module = load("compounds")
+    for panel in module.PANELS:
+        record = module.learn(panel.config(), panel.learning_rate, seed=1)
+        # The last quarter, over which the noise of pulses averages out.
+        learned = record["weights"][-100:].mean(axis=0)
+        assert np.abs(learned - module.TARGET).max() < 0.15, panel.title
+        assert record.keys() >= panel.lines.keys() | panel.right.keys()
+
+
+def test_algorithms_are_compared(extras, monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    module = load("compare_algorithms")
+    # SGD and mixed precision.
+    monkeypatch.setattr(module, "ALGORITHMS", module.ALGORITHMS[::5])
+    monkeypatch.setattr(module, "STATES", ((20, 50),))
+    path = tmp_path / "compare.png"
+    module.main(["--output", str(path)])
+    assert path.stat().st_size > 30_000
+    losses = re.findall(r"^  (\S.*?) +([\d.]+)$", capsys.readouterr().out, re.MULTILINE)
+    assert [name for name, _ in losses] == ["SGD", "mixed precision"] * 4
+    # About 0.3 and 0.03.
+    assert float(losses[1][1]) < float(losses[0][1])
+    with pytest.raises(SystemExit):
+        module.main(["--output", "compare.txt"])

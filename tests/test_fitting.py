@@ -8,6 +8,7 @@ import pytest
 
 from rpupy.configs import (
     ConstantStepDevice,
+    DampedStepDevice,
     ExpStepDevice,
     IdealDevice,
     LinearStepDevice,
@@ -27,6 +28,7 @@ pytest.importorskip("scipy", reason="needs SciPy, of the extra 'fit'")
 PULSES = np.tile(np.repeat([1, -1], 100), 2)
 SPREADS = {"up_down_dtod": 0.05}
 POWERS = {"pow_gamma_dtod": 0.15, "pow_up_down_dtod": 0.05, **SPREADS}
+COMPLEX = {"dw_min_std_add": 0.01, "dw_min_std_slope": 0.02}
 NODES = {"piecewise_up": [1.4, 1.0, 0.5], "piecewise_down": [0.6, 1.0, 1.5]}
 
 #: Device, and the configuration that the fit starts from.
@@ -74,10 +76,24 @@ CASES = {
         ExpStepDevice(dw_min=0.025, dw_min_dtod=0.15, **SPREADS),
         ExpStepDevice,
     ),
+    "exponential, complex noise": (
+        ExpStepDevice(dw_min=0.025, dw_min_dtod=0.15, **COMPLEX, **SPREADS),
+        ExpStepDevice(**COMPLEX),
+    ),
+    "damped": (
+        DampedStepDevice(
+            dw_min=0.06, beta_up=2.0, beta_up_dtod=0.1, beta_down_dtod=0.1, **SPREADS
+        ),
+        DampedStepDevice,
+    ),
     "power": (PowStepDevice(dw_min=0.025, **POWERS), PowStepDevice),
     "power, reference": (
         PowStepReferenceDevice(dw_min=0.025, reference_mean=0.1, **POWERS),
         PowStepReferenceDevice(reference_mean=0.1),
+    ),
+    "power, symmetry point": (
+        PowStepReferenceDevice(dw_min=0.025, subtract_symmetry_point=True, **POWERS),
+        PowStepReferenceDevice(subtract_symmetry_point=True),
     ),
     "piecewise": (
         PiecewiseStepDevice(dw_min=0.015, **NODES, **SPREADS),
@@ -100,7 +116,7 @@ def value(config, name):
 
 
 # Errors are estimated from 30 cells: over them, a Student variable with 29 degrees of
-# freedom is above 7 once in 1e7. Spreads and the exponential have longer tails; 13 cases
+# freedom is above 7 once in 1e7. Spreads and the exponential have longer tails; 16 cases
 # with 13 fields stay below 1e-4 together.
 LIMIT = 7.0
 

@@ -96,7 +96,7 @@ def assert_same_hidden(tile, model):
     """Steps agree relative to dw_min; slopes as well as they are conditioned."""
     found, expected = tile.get_hidden_parameters(), model.get_hidden_parameters()
     assert list(found) == list(expected) == tile.get_hidden_parameter_names()
-    device = model.device
+    device = model.plane.device
     unit = np.float32(device.dw_min)
     for name, plane in expected.items():
         if name.startswith("slope"):
@@ -112,7 +112,7 @@ def assert_same_hidden(tile, model):
             assert (np.abs(found[name] - plane) <= allowed).all(), name
         elif (
             name in ("reference", "reset_bias")
-            and model.hidden.get("gamma_up") is not None
+            and model.plane.hidden.get("gamma_up") is not None
         ):
             # A root is found where rounding first hides the sign of what vanishes there.
             assert_close(found[name], plane, 1e-5)
@@ -134,12 +134,12 @@ def adopt(model, tile):
 def assert_same_state(tile, model, tolerance=TOLERANCE):
     assert tile._counters == model.counters
     assert_close(tile.get_weights(), model.get_weights(), tolerance)
-    assert_close(tile._plane.true_weights, model.true_weights, tolerance)
-    if model.pulsed:
+    assert_close(tile._plane.true_weights, model.plane.true_weights, tolerance)
+    if model.plane.pulsed:
         ordinals = tile._arrays["pulse_ordinals"]
-        assert np.array_equal(ordinals, model.pulse_ordinals)
+        assert np.array_equal(ordinals, model.plane.pulse_ordinals)
         assert np.array_equal(tile.get_pulse_counters(), model.get_pulse_counters())
-        lowest, _ = model.law.limits(tile._arrays)
+        lowest, _ = model.plane.law.limits(tile._arrays)
         lowest = np.minimum(lowest, tile._arrays["min_bound"])
         assert (tile._plane.true_weights >= lowest).all()
 
@@ -459,15 +459,15 @@ def test_wide_spreads_are_drawn_alike(kind, isa):
 def steepest(tile, model):
     """How fast the step of each crosspoint changes with its weight, at most."""
     hidden = tile.get_hidden_parameters()
-    device = model.device
-    low, high = model.law.limits(hidden)
+    device = model.plane.device
+    low, high = model.plane.law.limits(hidden)
     width = np.maximum(high - low, 1e-3).astype(np.float32)
     largest = np.zeros(width.shape)
     for part in np.arange(-0.02, 1.03, 0.01, dtype=np.float32):
         for up in (True, False):
             ups = np.full(width.shape, up)
             ends = [
-                model.law.pulse(device, hidden, w, ups, np.zeros_like(w)) - w
+                model.plane.law.pulse(device, hidden, w, ups, np.zeros_like(w)) - w
                 for w in (low + width * part, low + width * (part + np.float32(0.01)))
             ]
             change = np.abs(ends[1].astype(np.float64) - ends[0])
@@ -494,10 +494,10 @@ def test_pulsed_mini_batches(device, update, case, rate, batch):
     for _ in range(2):
         x, d = vectors(rng, batch, shape[1]), vectors(rng, batch, shape[0])
         # A crosspoint's slope is a factor on its error, pulse after pulse.
-        before = model.pulse_ordinals.astype(np.int64)
+        before = model.plane.pulse_ordinals.astype(np.int64)
         growth = 1 + steepest(tile, model) * (1 + abs(device.dw_min_std))
         compare_update(tile, model, x, d, rate, tolerance=np.inf)
-        pulses = model.pulse_ordinals - before
+        pulses = model.plane.pulse_ordinals - before
         with np.errstate(over="ignore"):
             allowed = TOLERANCE * (1 + pulses / 20) * growth ** np.minimum(pulses, 200)
         error = np.abs(tile.get_weights() - model.get_weights())
@@ -584,7 +584,7 @@ def test_update_options(options, rate, isa):
     compare_update(tile, model, x, d, rate, tolerance=2e-6)
     # Where counts are computed, few pulses may be rounded to none.
     computed = config.update.pulse_type in PULSED[2:]
-    assert model.pulse_ordinals.any() or (computed and rate == 0.001)
+    assert model.plane.pulse_ordinals.any() or (computed and rate == 0.001)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -620,7 +620,7 @@ def test_pulses_with_one_draw_of_noise(shape, batch, options, device, sigma, isa
     x, d = vectors(rng, batch, shape[1]), vectors(rng, batch, shape[0])
     x[batch // 2] = 0.0
     compare_update(tile, model, x, d, 0.02, tolerance=3e-6)
-    together, apart = np.sum(model.portions, axis=0)
+    together, apart = np.sum(model.plane.portions, axis=0)
     assert together > 0
     if shape == (9, 67) and device.w_max < 0.5:
         assert apart > 0
@@ -651,7 +651,7 @@ def test_saturated_trains_draw_nothing():
         tile, model = make_pair((2, 2), config, 1)
         model.log.clear()
         compare_update(tile, model, [[1.0, -1.0]], [[1.0, 1.0]], 0.05)
-        assert (model.pulse_ordinals == 31).all()
+        assert (model.plane.pulse_ordinals == 31).all()
         assert {int(d.counters[0, 3] >> 24) for d in model.log} == {9}
 
 
@@ -939,8 +939,10 @@ def test_weights_and_hidden_parameters_are_set_alike(write_noise, on_set):
         }
         compare(tile, model, "set_hidden_parameters", changed)
         assert_same_hidden(tile, model)
-        assert tile._plane.granularity == pytest.approx(model.granularity, rel=1e-6)
-        assert tile._plane.dw_min == pytest.approx(model.dw_min, rel=1e-6)
+        assert tile._plane.granularity == pytest.approx(
+            model.plane.granularity, rel=1e-6
+        )
+        assert tile._plane.dw_min == pytest.approx(model.plane.dw_min, rel=1e-6)
 
 
 # ---- known differences ---------------------------------------------------------------
@@ -957,7 +959,9 @@ def test_granularity_comes_back_with_the_hidden_parameters():
     scaled = {k: 3 * v if k.startswith("dwmin") else v for k, v in first.items()}
     for parameters in (scaled, first):
         compare(tile, model, "set_hidden_parameters", parameters)
-        assert tile._plane.granularity == pytest.approx(model.granularity, rel=1e-6)
+        assert tile._plane.granularity == pytest.approx(
+            model.plane.granularity, rel=1e-6
+        )
 
 
 @pytest.mark.parametrize("size", [1e-25, 1e25])

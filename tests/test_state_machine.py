@@ -100,7 +100,7 @@ class Tiles(RuleBasedStateMachine):
         with cores_are_models():
             self.model = cls(*size, config, *flags, rng=seed)
         self.device = self.tile.rpu_config.device
-        self.pulsed = self.model.tile.pulsed
+        self.pulsed = self.model.tile.plane.pulsed
         self.rates = [2.0**-6]
         if self.pulsed:
             unit = self.device.weight_granularity()
@@ -124,11 +124,11 @@ class Tiles(RuleBasedStateMachine):
         assert meta["counters"] == model.counters
         if self.pulsed:
             np.testing.assert_array_equal(
-                arrays["pulse_ordinals"], model.pulse_ordinals
+                arrays["pulse_ordinals"], model.plane.pulse_ordinals
             )
         self.close(arrays["weights"], model.weights, tolerance)
         stored = arrays.get("persistent_weights", arrays["weights"])
-        self.close(stored, model.true_weights, tolerance)
+        self.close(stored, model.plane.true_weights, tolerance)
         self.close(self.tile.mapping_scales, self.model.mapping_scales, TOLERANCE)
         self.close(self.tile.bias, self.model.bias, TOLERANCE)
         self.adopt()
@@ -199,14 +199,16 @@ class Tiles(RuleBasedStateMachine):
         x, d = data.draw(strategies.updates_for(self.tile))
         self.everywhere("set_learning_rate", rate)
         model = self.model.tile
-        before = model.pulse_ordinals.astype(np.int64)
+        before = model.plane.pulse_ordinals.astype(np.int64)
         # A slope is a factor on the error of the weight, pulse after pulse.
-        slopes = [np.abs(model.hidden.get(f"slope_{k}", 0.0)) for k in ("up", "down")]
+        slopes = [
+            np.abs(model.plane.hidden.get(f"slope_{k}", 0.0)) for k in ("up", "down")
+        ]
         growth = 1 + np.maximum(*slopes) * (
             1 + abs(getattr(self.device, "dw_min_std", 0))
         )
         self.everywhere("update", x, d)
-        pulses = model.pulse_ordinals - before
+        pulses = model.plane.pulse_ordinals - before
         with np.errstate(over="ignore"):
             allowed = (1 + pulses / 10) * growth ** np.minimum(pulses, 200)
         self.agree(TOLERANCE * allowed)

@@ -7,24 +7,12 @@
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
-static const UpdateFunction* compound_updates();  // update_pulsed by device number
+// By device number: update_pulsed and write_rows.
+static const UpdateFunction* compound_updates();
+static const UpdateFunction* compound_row_writes();
 
-// Cuts memory into aligned parts; without memory it only adds up.
-struct Cutter {
-  char* base;
-  size_t used;
-
-  template <class T>
-  T* take(int64_t n) {
-    T* part = base == nullptr ? nullptr : reinterpret_cast<T*>(base + used);
-    used += static_cast<size_t>(round_up(n * static_cast<int64_t>(sizeof(T)), 64));
-    return part;
-  }
-};
-
-constexpr int kMostNodes = 256;
-constexpr int64_t kRowsTogether = 16;               // rows that a mixed precision compound writes together
-constexpr int64_t kSliceBytes = int64_t{16} << 20;  // of slices that were read, at most
+constexpr int64_t kFewVectors = 4;
+constexpr int64_t kRowsTogether = 16;  // rows that a mixed precision compound writes together
 
 class CpuArray {
  public:
@@ -34,69 +22,38 @@ class CpuArray {
       : args_(args),
         in_size_(args.tile.in_size),
         out_size_(args.tile.out_size),
-        keys_(round_keys(args.tile.key[0], args.tile.key[1])) {
-    Cutter cut = {static_cast<char*>(memory), 0};
-    const int64_t lines = in_size_ > out_size_ ? in_size_ : out_size_;
-    stretch_ = args.batch < kMostStretch ? args.batch : kMostStretch;
-    for (int i = 0; i < args.count; ++i) {
-      const Node& node = args.nodes[i];
-      if (node.kind == kDevicePlane) continue;
-      // A compound that another writes to gets one vector at a time, a mixed precision one's device several.
-      const int64_t n = i == 0 ? stretch_ : (stretch_ > kRowsTogether ? stretch_ : kRowsTogether);
-      NodeScratch& s = scratch_[i];
-      s.x = cut.take<float>(n * in_size_);
-      s.d = cut.take<float>(n * out_size_);
-      s.rates = cut.take<float>(n);
-      s.hot = cut.take<float>(round_up(lines, 64));
-      s.values = cut.take<float>(round_up(2 * lines, 64));
-      s.other = cut.take<float>(round_up(lines, 64));
-    }
-    in_chopper_ = cut.take<uint8_t>(lines);
-    out_chopper_ = cut.take<uint8_t>(lines);
-    padded_ = cut.take<float>(round_up(lines, kPanel));
-    const Node& root = args.nodes[0];
-    if (root.kind >= kTransfer && root.kind <= kDynamicTransfer) {
-      const TransferParams& t = *reinterpret_cast<const TransferParams*>(root.params);
-      const int64_t slices = t.transfer_columns != 0.0f ? in_size_ : out_size_;
-      int64_t reads = static_cast<int64_t>(t.n_reads_per_transfer < 1.0f ? 1.0f : t.n_reads_per_transfer);
-      if (reads > slices) reads = slices;
-      room_ = stretch_ * reads;
-      const int64_t most = kSliceBytes / (lines * static_cast<int64_t>(sizeof(float)));
-      if (room_ > most) room_ = most;
-      if (room_ < reads) room_ = reads;
-      reads_ = cut.take<SliceRead>(room_);
-      slices_ = cut.take<float>(room_ * lines);
-    }
-    if (root.kind == kMixedPrecision) {
-      counts_ = cut.take<float>(kRowsTogether * in_size_);
-      marks_ = cut.take<float>(kRowsTogether * out_size_);
-    }
+        keys_(round_keys(args.tile.key[0], args.tile.key[1])),
+        cut_{static_cast<char*>(memory), 0},
+        memory_(args, cut_, kRowsTogether) {
+    padded_ = cut_.take<float>(round_up(memory_.lines, kPanel));
+    reads_ = cut_.take<SliceRead>(memory_.reads);
+    states_ = cut_.take<SliceState>(memory_.lines);
+    span_firsts_ = cut_.take<uint32_t>(memory_.lines);
+    span_lasts_ = cut_.take<uint32_t>(memory_.lines);
     bool reads_all = false;
     for (int i = 0; i < args.count; ++i) reads_all = reads_all || needs_whole_reads(args.nodes[i]);
-    if (reads_all) packed_ = cut.take<float>(round_up(out_size_, kPanel) * in_size_);
-    kernel_ = cut.take<char>(static_cast<int64_t>(kernel_bytes()));
-    bytes_ = cut.used;
+    if (reads_all) packed_ = cut_.take<float>(round_up(out_size_, kPanel) * in_size_);
+    kernel_ = cut_.take<char>(static_cast<int64_t>(kernel_bytes()));
   }
 
-  size_t bytes() const { return bytes_; }
+  size_t bytes() const { return cut_.used; }
 
-  const NodeScratch& scratch(const Node& node) const { return scratch_[&node - args_.nodes]; }
+  const NodeScratch& scratch(const Node& node) const { return memory_.nodes[&node - args_.nodes]; }
   SliceRead* reads() const { return reads_; }
-  const float* slices_taken() const { return slices_; }
+  SliceState* slice_states() const { return states_; }
+  uint32_t* span_firsts() const { return span_firsts_; }
+  uint32_t* span_lasts() const { return span_lasts_; }
+  const float* slices_taken() const { return memory_.slices; }
   int64_t rows_together() const { return kRowsTogether; }
-  const float* row_counts() const { return counts_; }
-  const float* row_marks() const { return marks_; }
-
-  int64_t most_together(const Node&, int64_t most, int64_t reads) const {
-    const int64_t vectors = room_ / reads;
-    return vectors < 1 ? 1 : (vectors < most ? vectors : most);
-  }
+  const float* row_counts() const { return memory_.counts; }
+  const float* row_marks() const { return memory_.marks; }
 
   // ---- pulses ------------------------------------------------------------------------------------
 
   void pulse(const Node& node, const PulseBatch& p) {
     const UpdateArgs args = leaf_args(node, p);
-    compound_updates()[node.device](args, kernel_);
+    const bool row_writes = p.rows_apart && writes_rows(args);
+    (row_writes ? compound_row_writes() : compound_updates())[node.device](args, kernel_);
   }
 
   void auto_rates(const Node& node, const PulseBatch& p, float top, float rate, float* rates) {
@@ -179,7 +136,7 @@ class CpuArray {
     for (int64_t i = 0; i < out_size_; ++i) to[i] = node.weights[i * in_size_ + slice];
   }
   void take_slice(const Node& node, bool columns, int64_t slice, int64_t number) {
-    take(node, columns, slice, slices_ + number * (columns ? out_size_ : in_size_));
+    take(node, columns, slice, memory_.slices + number * (columns ? out_size_ : in_size_));
   }
 
   void read_slice(const Node& owner, const Node& node, bool columns, int64_t slice, uint64_t ordinal, float* values) {
@@ -207,22 +164,19 @@ class CpuArray {
   }
 
   void reset_column(const Node& node, int64_t column, uint64_t ordinal, uint64_t redraw) {
-    for (int64_t i = 0; i < out_size_; ++i) reset_crosspoint(node, i * in_size_ + column, ordinal, redraw);
+    const ResetPlane plane(node, ordinal, redraw);
+    for (int64_t i = 0; i < out_size_; ++i) reset(node, plane, i * in_size_ + column);
   }
 
   // Resets the cells of both devices that are hit, and turns the reads into what is to be written.
   void refresh_column(const Node& minus, const Node& plus, int64_t column, float upper, float lower,
                       const uint64_t* resets, const uint64_t* redraws, float* up, float* down, bool* wanted) {
+    const RefreshRule rule = {plus.nominal_max, minus.nominal_max, upper, lower};
+    const ResetPlane minus_plane(minus, resets[0], redraws[0]), plus_plane(plus, resets[1], redraws[1]);
     for (int64_t i = 0; i < out_size_; ++i) {
-      const float p = up[i], m = down[i];
-      const float high = p / plus.nominal_max, low = m / minus.nominal_max;
-      const bool hit = p > m ? high > upper && low > lower : high > lower && low > upper;
-      up[i] = down[i] = 0.0f;
-      if (!hit) continue;
-      reset_crosspoint(minus, i * in_size_ + column, resets[0], redraws[0]);
-      reset_crosspoint(plus, i * in_size_ + column, resets[1], redraws[1]);
-      up[i] = p > m ? p - m : 0.0f;
-      down[i] = m > p ? m - p : 0.0f;
+      if (!refresh_cell(rule, up[i], down[i])) continue;
+      reset(minus, minus_plane, i * in_size_ + column);
+      reset(plus, plus_plane, i * in_size_ + column);
       wanted[1] = wanted[1] || up[i] != 0.0f;
       wanted[0] = wanted[0] || down[i] != 0.0f;
     }
@@ -253,22 +207,16 @@ class CpuArray {
 
   bool dynamic_buffer(const Node& node, int64_t slice, const BufferRule& rule, float rho, bool gate, bool writes,
                       const NodeScratch& s) {
-    const BufferRule ready = scaled(rule, node.running);
     const uint8_t state = node.switched[slice];
-    const bool was = (state & kJustSwitched) != 0;
     // A gate needs a reference: it is open until the slice has switched once.
     const bool gated = gate && rho < 1.0f && (state & kEverSwitched) != 0;
+    const DynamicRule ready = {scaled(rule, node.running), rho, gated, (state & kJustSwitched) != 0};
     node.switched[slice] = state & kEverSwitched;
     const bool any = each_of_slice(node, slice, [&](int64_t at, int64_t i) {
       ReadStatistics<float> r = {node.mean[at], node.past_mean[at], 0.0f, 0.0f};
       if (gate) r.variance = node.variance[at], r.past_variance = node.past_variance[at];
-      if (was) r.past_mean = r.mean, r.past_variance = r.variance;
-      const float v = s.values[i];
-      float difference = v - r.past_mean;
-      if (node.in_chopper[slice] != node.out_chopper[i]) difference = -difference;
-      add_read<float>(r, v, rho);
-      float steps = 0.0f;
-      if (!gated || stands_out<float>(r, rho)) steps = buffer_step<float>(ready, difference, node.buffer[at]);
+      const bool turned = node.in_chopper[slice] != node.out_chopper[i];
+      const float steps = dynamic_step<float>(ready, s.values[i], turned, r, node.buffer[at]);
       node.mean[at] = r.mean;
       node.past_mean[at] = r.past_mean;
       if (gate) node.variance[at] = r.variance, node.past_variance[at] = r.past_variance;
@@ -295,10 +243,10 @@ class CpuArray {
     }
   }
   void copy_choppers(const Node& node, int64_t slices, int64_t length, uint8_t*& in_chopper, uint8_t*& out_chopper) {
-    __builtin_memcpy(in_chopper_, node.in_chopper, static_cast<size_t>(slices));
-    __builtin_memcpy(out_chopper_, node.out_chopper, static_cast<size_t>(length));
-    in_chopper = in_chopper_;
-    out_chopper = out_chopper_;
+    __builtin_memcpy(memory_.in_chopper, node.in_chopper, static_cast<size_t>(slices));
+    __builtin_memcpy(memory_.out_chopper, node.out_chopper, static_cast<size_t>(length));
+    in_chopper = memory_.in_chopper;
+    out_chopper = memory_.out_chopper;
   }
 
   // ---- mixed precision ---------------------------------------------------------------------------
@@ -324,6 +272,10 @@ class CpuArray {
   }
 
   void add_products(const Node& node, const float* x, const float* d, int64_t vectors) {
+    if (vectors <= kFewVectors) {
+      add_few_products(node, x, d, vectors);
+      return;
+    }
     UpdateArgs args = {};
     args.tile = args_.tile;
     args.x = x;
@@ -334,11 +286,30 @@ class CpuArray {
     update_exact(args, kernel_);
   }
 
+  // The same where packing the vectors would cost more than all the rest.
+  void add_few_products(const Node& node, const float* x, const float* d, int64_t vectors) {
+    run_team(worthwhile_threads(args_.tile.threads, out_size_ * in_size_ / 4), [&](const Member& member) {
+      int64_t from, to;
+      member.share(out_size_, 1, from, to);
+      for (int64_t i = from; i < to; ++i) {
+        float* chi = node.buffer + i * in_size_;
+        for (int64_t j = 0; j < in_size_; j += kLanes) {
+          const int n = static_cast<int>(in_size_ - j < kLanes ? in_size_ - j : kLanes);
+          f32v sum = load_part(chi + j, n);
+          for (int64_t b = 0; b < vectors; ++b) {
+            sum = fma(f32v{} + args_.lr * d[b * out_size_ + i], load_part(x + b * in_size_ + j, n), sum);
+          }
+          store_part(chi + j, sum, n);
+        }
+      }
+    });
+  }
+
   // Takes whole steps out of some rows of chi, as vectors for a write.
   void take_rows(const Node& node, int64_t row, int64_t rows, float granularity) {
-    __builtin_memset(marks_, 0, static_cast<size_t>(rows * out_size_) * sizeof(float));
+    __builtin_memset(memory_.marks, 0, static_cast<size_t>(rows * out_size_) * sizeof(float));
     for (int64_t r = 0; r < rows; ++r) {
-      marks_[r * out_size_ + row + r] = 1.0f;
+      memory_.marks[r * out_size_ + row + r] = 1.0f;
       float* chi = node.buffer + (row + r) * in_size_;
       for (int64_t j = 0; j < in_size_; j += kLanes) {
         const int n = static_cast<int>(in_size_ - j < kLanes ? in_size_ - j : kLanes);
@@ -346,14 +317,12 @@ class CpuArray {
         // Beyond this, a count has no fraction to cut off and a train no room.
         const f32v steps = whole_steps<f32v>(value / granularity, 2147483520.0f);
         store_part(chi + j, fma(steps, f32v{} - granularity, value), n);
-        store_part(counts_ + r * in_size_ + j, steps, n);
+        store_part(memory_.counts + r * in_size_ + j, steps, n);
       }
     }
   }
 
  private:
-  enum : uint8_t { kJustSwitched = 1, kEverSwitched = 2 };
-
   UpdateArgs leaf_args(const Node& node, const PulseBatch& p) const {
     UpdateArgs args = node.update;
     args.tile = args_.tile;
@@ -363,6 +332,8 @@ class CpuArray {
     args.batch = p.vectors;
     args.lr = p.lr;
     args.rates = p.rates;
+    args.first_vector = p.first;
+    args.spans = p.spans;
     args.ordinal = p.ordinal;
     args.granularity = p.granularity;
     args.update = p.params;
@@ -403,17 +374,8 @@ class CpuArray {
     product(args, kernel_);
   }
 
-  void reset_crosspoint(const Node& node, int64_t at, uint64_t ordinal, uint64_t redraw) {
-    const UpdateArgs& plane = node.update;
-    const Bounds<float> bounds = {plane.cell[1][at], plane.cell[0][at]};
-    const float bias = node.reset_bias[at * node.reset_stride];
-    const uint32_t crosspoint = static_cast<uint32_t>(at);
-    plane.weights[at] = reset_with<float>(plane.weights[at], bias, node.reset_std, 1.0f, true, crosspoint, ordinal,
-                                          node.number, bounds, keys_);
-    if (plane.apparent != nullptr) {
-      plane.apparent[at] = apparent<float>(plane.weights[at], plane.write_noise, crosspoint, redraw, kStreamApparentAll,
-                                           node.number, keys_);
-    }
+  void reset(const Node& node, const ResetPlane& plane, int64_t at) {
+    plane.reset(at, node.reset_bias[at * node.reset_stride], keys_);
   }
 
   // Calls each(crosspoint, number in the slice), and tells whether any of them said yes.
@@ -439,7 +401,7 @@ class CpuArray {
       if (node.kind == kDevicePlane) {
         for (int write = 0; write < 2; ++write) {
           PulseBatch p = {};
-          p.vectors = stretch_ > kRowsTogether ? stretch_ : kRowsTogether;
+          p.vectors = memory_.most_vectors;
           // The longest train that any rate can ask for.
           p.lr = 3.0e38f;
           p.granularity = 1.0f;
@@ -447,6 +409,9 @@ class CpuArray {
           p.route = kUpOnly;
           consider(update_pulsed_scratch(leaf_args(node, p)));
         }
+        PulseBatch rows = {};
+        rows.window.rows = kRowsTogether;
+        consider(write_rows_scratch(leaf_args(node, rows)));
         continue;
       }
       if (node.write_update != nullptr) {
@@ -468,7 +433,7 @@ class CpuArray {
       if (node.kind == kMixedPrecision) {
         UpdateArgs args = {};
         args.tile = args_.tile;
-        args.batch = stretch_;
+        args.batch = memory_.stretch;
         consider(update_exact_scratch(args));
       }
     }
@@ -478,19 +443,15 @@ class CpuArray {
   const CompoundArgs& args_;
   int64_t in_size_, out_size_;
   RoundKeys keys_;
-  int64_t stretch_ = 0;
-  NodeScratch scratch_[kMostNodes] = {};
-  uint8_t* in_chopper_ = nullptr;
-  uint8_t* out_chopper_ = nullptr;
+  Cutter cut_;
+  WalkMemory memory_;
   float* padded_ = nullptr;
   SliceRead* reads_ = nullptr;
-  float* slices_ = nullptr;
-  int64_t room_ = 1;
-  float* counts_ = nullptr;
-  float* marks_ = nullptr;
+  SliceState* states_ = nullptr;
+  uint32_t* span_firsts_ = nullptr;
+  uint32_t* span_lasts_ = nullptr;
   float* packed_ = nullptr;
   char* kernel_ = nullptr;
-  size_t bytes_ = 0;
 };
 
 static size_t update_compound_scratch(const CompoundArgs& args) {

@@ -22,6 +22,8 @@
 
 #include "aggregate.inl"
 
+#include "write_rows.inl"
+
 #include "pulse_counts.inl"
 
 #include "upkeep.inl"
@@ -76,12 +78,16 @@ static void evaluate(int32_t function, const float* a, const float* b, float* y,
 
 #define RPUPY_POPULATE(Device) populate<Device>,
 #define RPUPY_UPDATE(Device) update_pulsed<Device>,
+#define RPUPY_WRITE_ROWS(Device) write_rows<Device>,
 #define RPUPY_NONE(Device) nullptr,
 static const PopulateFunction populate_table[] = {RPUPY_PULSED_DEVICES(RPUPY_POPULATE) RPUPY_EXACT_DEVICES(RPUPY_NONE)};
 static const UpdateFunction update_table[] = {RPUPY_PULSED_DEVICES(RPUPY_UPDATE) RPUPY_EXACT_DEVICES(RPUPY_NONE)};
+static const UpdateFunction write_rows_table[] = {RPUPY_PULSED_DEVICES(RPUPY_WRITE_ROWS)};
 static const UpdateFunction* compound_updates() { return update_table; }
+static const UpdateFunction* compound_row_writes() { return write_rows_table; }
 #undef RPUPY_POPULATE
 #undef RPUPY_UPDATE
+#undef RPUPY_WRITE_ROWS
 #undef RPUPY_NONE
 
 #define RPUPY_QUOTE_(name) #name

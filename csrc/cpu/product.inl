@@ -274,6 +274,7 @@ struct OutputLines {
   int64_t first, to;
   float factor;
   int round;
+  const uint32_t* noise_words;  // of the output noise of the first pass, from line `first` on; null: not drawn yet
   bool& left_range;
 
   int64_t line(int l) const { return first + 16 * l; }
@@ -288,6 +289,11 @@ struct OutputLines {
     return left >= kLanes ? load(plane + line(l)) : load_part(plane + line(l), static_cast<int>(left));
   }
   Block<u32v> block(ProductPurpose purpose, int pass) const {
+    if (purpose == kOutputNoise && pass == 0 && noise_words != nullptr) {
+      Block<u32v> words;
+      for (int l = 0; l < 4; ++l) words.w[l] = load(noise_words + 16 * l);
+      return words;
+    }
     return call.block(purpose, round, pass, first, call.ordinal(v));
   }
   void see(Stage stage, int pass, int l, f32v value) const {
@@ -301,16 +307,32 @@ struct OutputLines {
   void put(int l, f32v value) const { store_part_or_all(call.output(v) + line(l), value * factor, to - line(l)); }
 };
 
+// Lines whose words are drawn before the first of them is used: of two short loops the processor has more rounds at work
+// at a time than of a long one.
+constexpr int64_t kDrawnLines = 1024;
+
 // Finishes the outputs [from, to) of a vector and tells whether one left the converter's range.
 template <bool kFull>
 static bool finish(const Pass& pass, const ProductScratch& s, int64_t v, int64_t slot, int round, int64_t from,
                    int64_t to) {
   bool left_range = false;
   const OutputPlan plan = pass.plan;  // a copy, that no store to an output can change
-  for_line_sets(from, to, [&](int64_t first) {
-    OutputLines<kFull> lines = {pass, s, v, slot, first, to, s.scales[slot].output, round, left_range};
-    finish_lines<f32v, kFull>(plan, lines);
-  });
+  const bool noise = plan.io.out_noise > 0.0f || plan.lines.out_noise_values != nullptr;
+  uint32_t* words = reinterpret_cast<uint32_t*>(s.panel);  // which has done its service
+  for (int64_t part = from; part < to; part += kDrawnLines) {
+    const int64_t end = to - part < kDrawnLines ? to : part + kDrawnLines;
+    if (noise) {
+      for_line_sets(part, end, [&](int64_t first) {
+        const Block<u32v> drawn = pass.block(kOutputNoise, round, 0, first, pass.ordinal(v));
+        for (int l = 0; l < 4; ++l) store(words + (first - part) + 16 * l, drawn.w[l]);
+      });
+    }
+    for_line_sets(part, end, [&](int64_t first) {
+      const uint32_t* drawn = noise ? words + (first - part) : nullptr;
+      OutputLines<kFull> lines = {pass, s, v, slot, first, end, s.scales[slot].output, round, drawn, left_range};
+      finish_lines<f32v, kFull>(plan, lines);
+    });
+  }
   return left_range;
 }
 

@@ -206,6 +206,7 @@ static void make_words(const UpdateArgs& args, const UpdatePlan& plan, const Tra
   const int64_t stride = x_side ? plan.x_stride : plan.d_stride;
   const int sets = x_side ? plan.x_sets : 1;
   const float* values = x_side ? args.x : args.d;
+  const bool spans = args.spans.first != nullptr && x_side == (args.spans.of_rows == 0);
   TrainSide side = train_side(update_params(args), x_side, args.train_plane, args.write_train != 0);
   int64_t from, to;
   member.share(words, 1, from, to);
@@ -216,10 +217,22 @@ static void make_words(const UpdateArgs& args, const UpdatePlan& plan, const Tra
     const float* v = values + ref.vector * size + first;
     for (int64_t line = 0; line < stride; line += kLanes) {
       const int64_t left = lines - line;
+      Mask reached = first_lanes(kLanes);
+      if (spans) {
+        const int n = static_cast<int>(left < 0 ? 0 : (left < kLanes ? left : kLanes));
+        const u32v vector = u32v{} + static_cast<uint32_t>(ref.vector);
+        reached = both(negate(less(vector, load_part(args.spans.first + first + line, n))),
+                       less(vector, load_part(args.spans.last + first + line, n)));
+      }
+      if (!any(reached)) {
+        for (int set = 0; set < sets; ++set) store(out + (sets * k + set) * stride + line, u32v{});
+        continue;
+      }
       const f32v value =
           left >= kLanes ? load(v + line) : (left > 0 ? load_part(v + line, static_cast<int>(left)) : f32v{});
       u32v word = train_word<f32v>(value, lane_numbers() + static_cast<uint32_t>(first + line), side, s.length,
                                    ref.word, args.ordinal + static_cast<uint64_t>(ref.vector), keys);
+      if (spans) word = select(reached, word, u32v{});
       // Ascent is descent with the sign of d changed.
       if (!x_side && args.lr < 0.0f) word = word ^ kSignBit;
       if (sets == 1) {
@@ -437,7 +450,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
                                   args.tile.plane};
   const TrainKind kind = update_params(args).kind();
   const bool aggregates = aggregation_of<Device>(0) != kPulseByPulse && update_params(args).aggregates();
-  const int64_t per_vector = longest_train(args);
+  const int64_t per_vector = portion_stride(update_params(args), args);
   const Region& region = plan.region;
   int64_t block = room > 0 ? kBlockWords / room / 64 * 64 : kColumnsPerBlock;
   block = block < 64 ? 64 : (block > kColumnsPerBlock ? kColumnsPerBlock : block);
@@ -459,7 +472,10 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
       const int64_t chunk_vector = vector;
       const int32_t chunk_word = word;
       int64_t end = INT64_MAX;
-      if (aggregates) end = portion_end(vector * per_vector + word, per_vector);
+      if (aggregates) {
+        const int64_t before = args.first_vector * per_vector;
+        end = portion_end(before + vector * per_vector + word, per_vector) - before;
+      }
       while (vector < args.batch && words < room && vector * per_vector + word < end) {
         if (word < scratch.scales[vector].words) {
           ++words;

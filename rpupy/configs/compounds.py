@@ -254,7 +254,8 @@ class OneSidedUnitCell(UnitCell):
         Writes of the refresh, one for each column and device.
     copy_inverted : bool
         Let device 1 go up as device 0 goes down: it takes the parameters that device 0
-        drew, with up and down exchanged.
+        drew, with up and down exchanged and signs turned. What is not drawn stays: the
+        curve of ExpStepDevice and the nodes of PiecewiseStepDevice.
 
     Notes
     -----
@@ -590,10 +591,8 @@ class ChoppedTransferCompound(TransferCompound):
 
     def periods(self, slices: int) -> tuple[float, ...]:
         """Give the periods of the transfers out of each device."""
-        if self.transfer_every_vec:
-            return tuple(self.transfer_every_vec)
         # Only the first device is ever moved.
-        return (self.transfer_every, 0.0)
+        return ((*self.transfer_every_vec, self.transfer_every)[0], 0.0)
 
     def validate(self) -> None:
         """Check what this algorithm leaves no choice of.

@@ -2,12 +2,14 @@
 
 # ruff: noqa: F403 - a name is listed once, in the module that defines it.
 
-from . import configs, devices, utils
+from . import compounds, configs, devices, utils
+from .compounds import *
 from .configs import *
 from .devices import *
 from .utils import *
 
 __all__ = []
+__all__ += compounds.__all__
 __all__ += configs.__all__
 __all__ += devices.__all__
 __all__ += utils.__all__

@@ -22,7 +22,6 @@ from rpupy.errors import StateError
 from rpupy.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
-    NoiseAggregation,
     NoiseManagementType,
     PulseType,
     VectorUnitCellUpdatePolicy,
@@ -32,7 +31,7 @@ from rpupy.parameters.enums import (
 from . import _common, _cpu, periphery
 from ._common import Floats, real_number, whole_number
 from .core import CoreTile, CpuTile, _check_plane_numbers
-from .plane import DevicePlane
+from .plane import BASE_PLANES, DevicePlane
 
 #: Kinds of nodes: NodeKind in csrc/kernel_table.h.
 _KINDS = {
@@ -57,6 +56,8 @@ _NODE_COUNTERS = (
     "updates",
     "position",
     "sweeps",
+    "current",
+    "choices",
 )
 #: What a new weight starts again.
 _SCHEDULE = ("updates", "position", "sweeps")
@@ -150,7 +151,6 @@ class CompoundTile(CoreTile):
                 "update.pulse_type = PulseType.NONE_WITH_DEVICE is not built for unit"
                 " cells and compounds"
             )
-        _refuse_aggregation(self.config.update)
         self._root = self._node(self.config.device, "", "weights", 0)
         self._nodes = [self._root]
         for node in self._nodes:
@@ -174,6 +174,9 @@ class CompoundTile(CoreTile):
             )
             planes.append(node.plane)
         return planes
+
+    def _check_aggregation(self, update: Any) -> None:
+        _check_aggregation(self._root, update, "UpdateParameters")
 
     def _node(self, config: Any, suffix: str, weights: str, seed: int) -> _Node:
         kind = getattr(config, "node", "device")
@@ -205,12 +208,12 @@ class CompoundTile(CoreTile):
         """Pack the parameters of a node, and name its arrays."""
         config, full = node.config, (self.out_size, self.in_size)
         family = "transfer" if node.kind in _TRANSFERS else node.kind
-        names = _cpu.FIELDS[family]
+        names, names_of_update = _cpu.FIELDS[family], _cpu.FIELDS["update"]
         node.params = _common.pack(names, config)
         if node.kind == "one_sided":
             node.read_io = self._packed_reads(config, "refresh_forward")
             node.reads_are_local = _is_local(config.refresh_forward)
-            node.write_update = _packed_update(config.refresh_update)
+            node.write_update = _common.pack(names_of_update, config.refresh_update)
         elif node.kind in _TRANSFERS:
             # Reads go without managements, whatever the configuration says.
             node.read_io = self._packed_reads(config, "transfer_forward")
@@ -218,18 +221,24 @@ class CompoundTile(CoreTile):
             for management in ("noise_management", "bound_management"):
                 node.read_io[names_of_io.index(management)] = 0.0
             node.reads_are_local = _is_local(config.transfer_forward)
-            node.write_update = _packed_update(config.transfer_update)
+            node.write_update = _common.pack(names_of_update, config.transfer_update)
             length = config.transfer_update.desired_bl
             node.params[names.index("desired_bl")] = length
         elif node.kind == "mixed":
             managed = attrs.evolve(
                 self.config.update, update_management=True, update_bl_management=True
             )
-            node.write_update = _packed_update(managed)
+            node.write_update = _common.pack(names_of_update, managed)
             name = f"hidden_weights_chi{node.suffix}"
             node.arrays["buffer"] = (name, full, np.float32)
         if node.kind in ("buffered", "chopped"):
             for k, part in enumerate(node.children[:-1]):
+                if "buffer" in part.arrays:
+                    raise NotImplementedError(
+                        f"{type(config).__name__}.unit_cell_devices[{k}] ="
+                        f" {type(part.config).__name__} is not built: both have a buffer"
+                        " for it"
+                    )
                 name = f"buffered_FP_weight_{k}{node.suffix}"
                 part.arrays["buffer"] = (name, full, np.float32)
         if node.kind == "chopped":
@@ -302,7 +311,9 @@ class CompoundTile(CoreTile):
                 node.plane.draw(self._device_key(node.construction_seed))
         for node in self._nodes:
             if node.kind == "one_sided" and node.config.copy_inverted:
-                _invert(*(part.plane for part in node.children))
+                first, second = (part.plane for part in node.children)
+                assert first is not None and second is not None
+                _invert(first, second)
         self._clear(self._root, new=True)
 
     # ---- kernel calls ----------------------------------------------------------------
@@ -445,7 +456,7 @@ class CompoundTile(CoreTile):
             node.plane.set_weights(weights)
         elif node.kind == "vector":
             fixed = VectorUnitCellUpdatePolicy.SINGLE_FIXED
-            present = self._counters[node.counter("position")]
+            present = self._counters[node.counter("current")]
             for k, part in enumerate(parts):
                 if node.config.update_policy is not fixed or k == present:
                     self._set_node(part, weights)
@@ -464,13 +475,12 @@ class CompoundTile(CoreTile):
     def _clear(self, node: _Node, new: bool = False) -> None:
         """Let the schedule start anew, with empty buffers."""
         for name in _SCHEDULE:
-            if name != "position" or node.kind != "vector":
-                self._counters[node.counter(name)] = 0
+            self._counters[node.counter(name)] = 0
         fixed = VectorUnitCellUpdatePolicy.SINGLE_FIXED
         # The present device of a cell that goes on with it alone is the user's choice.
         if node.kind == "vector" and (new or node.config.update_policy is not fixed):
             first = node.config.first_update_idx
-            self._counters[node.counter("position")] = first
+            self._counters[node.counter("current")] = first
         for key, (name, shape, dtype) in node.arrays.items():
             start: Any = np.zeros(shape, dtype=dtype)
             if key == "running":
@@ -483,7 +493,7 @@ class CompoundTile(CoreTile):
         """Return which device of a vector cell is updated or written; 0 for others."""
         if self._root.kind != "vector":
             return 0
-        return int(self._counters[self._root.counter("position")])
+        return int(self._counters[self._root.counter("current")])
 
     def set_hidden_update_index(self, index: int) -> None:
         """Choose which device of a vector cell is updated or written.
@@ -507,7 +517,7 @@ class CompoundTile(CoreTile):
         if not 0 <= number < count:
             raise ValueError(f"index must be in [0, {count}), got {index!r}")
         with self.lock:
-            self._counters[self._root.counter("position")] = number
+            self._counters[self._root.counter("current")] = number
 
     # ---- maintenance -----------------------------------------------------------------
 
@@ -612,8 +622,8 @@ class CompoundTile(CoreTile):
         super().check_state(meta, arrays)
         for node in self._nodes:
             if node.plane is None and node.kind == "vector":
-                position = meta["counters"][node.counter("position")]
-                _check_below(position, len(node.children), node.counter("position"))
+                name = node.counter("current")
+                _check_below(meta["counters"][name], len(node.children), name)
             if node.kind in (*_TRANSFERS, "mixed"):
                 slices = self.out_size
                 if node.kind in _TRANSFERS and node.config.transfer_columns:
@@ -621,8 +631,7 @@ class CompoundTile(CoreTile):
                 owners = [node] if node.kind == "mixed" else node.children
                 for owner in owners:
                     name = owner.counter("position")
-                    if owner.kind != "vector":
-                        _check_below(meta["counters"][name], slices, name)
+                    _check_below(meta["counters"][name], slices, name)
 
     # ---- text ------------------------------------------------------------------------
 
@@ -646,18 +655,23 @@ def _reset_by(node: _Node) -> list[DevicePlane]:
     return [plane for part in parts for plane in _reset_by(part)]
 
 
-def _refuse_aggregation(update: Any) -> None:
-    """Refuse noise that is drawn once for a mini-batch, which steps of a schedule cut."""
-    if update.noise_aggregation is NoiseAggregation.BATCH:
-        raise NotImplementedError(
-            f"UpdateParameters.noise_aggregation = {update.noise_aggregation} is not built"
-            " for unit cells and compounds"
-        )
-
-
-def _packed_update(update: Any) -> Floats:
-    _refuse_aggregation(update)
-    return _common.pack(_cpu.FIELDS["update"], update)
+def _check_aggregation(node: _Node, update: Any, name: str) -> None:
+    """Check what pulses of an update, and the writes that follow them, reach."""
+    if node.plane is not None:
+        node.plane.check_aggregation(update, name)
+        return
+    transfers = node.kind in _TRANSFERS
+    for part in node.children[:1] if transfers else node.children:
+        _check_aggregation(part, update, name)
+    own = type(node.config).__name__
+    if transfers:
+        for part in node.children[1:]:
+            writes = node.config.transfer_update
+            _check_aggregation(part, writes, f"{own}.transfer_update")
+    elif node.kind == "one_sided":
+        for part in node.children:
+            writes = node.config.refresh_update
+            _check_aggregation(part, writes, f"{own}.refresh_update")
 
 
 def _is_local(io: Any) -> bool:
@@ -677,27 +691,35 @@ def _is_local(io: Any) -> bool:
     )
 
 
-def _invert(first: Any, second: Any) -> None:
-    """Give the second plane what the first one drew, with up and down exchanged."""
-    spare = set(first.binding.cell) - {"slope_up", "slope_down"}
+#: What each drawn array of a mirrored device is made of: source and sign.
+_MIRRORED = {
+    "max_bound": ("min_bound", -1.0),
+    "min_bound": ("max_bound", -1.0),
+    "dwmin_up": ("dwmin_down", 1.0),
+    "dwmin_down": ("dwmin_up", 1.0),
+    "slope_up": ("slope_down", -1.0),
+    "slope_down": ("slope_up", -1.0),
+    "gamma_up": ("gamma_down", 1.0),
+    "gamma_down": ("gamma_up", 1.0),
+    "damping_up": ("damping_down", 1.0),
+    "damping_down": ("damping_up", 1.0),
+    "reference": ("reference", -1.0),
+}
+
+
+def _invert(first: DevicePlane, second: DevicePlane) -> None:
+    """Make the second plane the mirror image of what the first one drew."""
+    spare = sorted(set(first.binding.cell) - _MIRRORED.keys())
     if spare:
         raise NotImplementedError(
             f"copy_inverted is not built for {type(first.device).__name__}, whose"
-            f" devices draw {', '.join(sorted(spare))}"
+            f" devices draw {', '.join(spare)}"
         )
     backend = first._tile._backend
-    mirrored = {
-        "max_bound": ("min_bound", -1.0),
-        "min_bound": ("max_bound", -1.0),
-        "dwmin_up": ("dwmin_down", 1.0),
-        "dwmin_down": ("dwmin_up", 1.0),
-        "slope_up": ("slope_down", -1.0),
-        "slope_down": ("slope_up", -1.0),
-    }
-    for name, (source, sign) in mirrored.items():
-        if name in first.binding.cell or name not in ("slope_up", "slope_down"):
-            value = backend.read(first.array(source)) * np.float32(sign)
-            backend.write(second.array(name), value)
+    for name in (*BASE_PLANES, *first.binding.cell):
+        source, sign = _MIRRORED[name]
+        value = backend.read(first.array(source)) * np.float32(sign)
+        backend.write(second.array(name), value)
 
 
 def _check_below(value: int, limit: int, name: str) -> None:

@@ -99,6 +99,11 @@ class CoreTile:
 
     # ---- construction ----------------------------------------------------------------
 
+    def _check_aggregation(self, update: Any) -> None:
+        """Check that each device can draw its noise as the update asks for."""
+        for plane in self._planes:
+            plane.check_aggregation(update)
+
     def _bind(self) -> None:
         """Pack the configuration for the kernels and choose how updates run."""
         update = getattr(self.config, "update", None)
@@ -106,8 +111,7 @@ class CoreTile:
         if update is not None:
             self._update = _common.pack(_cpu.FIELDS["update"], update)
         self._planes = self._make_planes()
-        for plane in self._planes:
-            plane.check_aggregation(update)
+        self._check_aggregation(update)
         # What the lines of each direction draw: name -> shape.
         self._line_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
         if hasattr(self.config, "forward"):

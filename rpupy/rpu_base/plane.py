@@ -98,8 +98,14 @@ class DevicePlane:
         # whenever the garbage collector comes by.
         self._tile: CoreTile = weakref.proxy(tile)
 
-    def check_aggregation(self, update: Any) -> None:
+    def check_aggregation(self, update: Any, name: str = "UpdateParameters") -> None:
         """Check that the noise of the pulses can be drawn as an update asks for.
+
+        Parameters
+        ----------
+        update : UpdateParameters
+        name : str
+            How the error calls it.
 
         Raises
         ------
@@ -114,7 +120,7 @@ class DevicePlane:
             and kernel not in _cpu.AGGREGATING
         ):
             raise NotImplementedError(
-                f"UpdateParameters.noise_aggregation = {update.noise_aggregation} is not"
+                f"{name}.noise_aggregation = {update.noise_aggregation} is not"
                 f" built for {type(self.device).__name__}; built for the kernels"
                 f" {', '.join(sorted(_cpu.AGGREGATING))}"
             )

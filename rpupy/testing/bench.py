@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpupy import configs
+from rpupy.configs.compounds import Cell
 from rpupy.configs.devices import Device, PulsedDevice
 from rpupy.errors import ConfigError
 from rpupy.parameters.base import RPUConfigBase, thawed_copy
@@ -432,8 +433,8 @@ def configuration_of(device: Any) -> RPUConfigBase:
 
     Parameters
     ----------
-    device : Device or RPUConfigBase
-        A device, or a whole configuration, which is returned.
+    device : Device, Cell or RPUConfigBase
+        A device, a unit cell or a compound, or a whole configuration, which is returned.
 
     Raises
     ------
@@ -442,7 +443,7 @@ def configuration_of(device: Any) -> RPUConfigBase:
     """
     if isinstance(device, RPUConfigBase):
         return device
-    if isinstance(device, Device):
+    if isinstance(device, (Device, Cell)):
         for name in configs.configs.__all__:
             cls: Any = getattr(configs.configs, name)
             if "device" in {field.name for field in attrs.fields(cls)}:

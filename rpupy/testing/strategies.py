@@ -15,10 +15,27 @@ import attrs
 import numpy as np
 
 from rpupy import registry
-from rpupy.configs.devices import Device
+from rpupy.configs.compounds import (
+    BufferedTransferCompound,
+    Cell,
+    ChoppedTransferCompound,
+    DigitalRankUpdateCell,
+    DynamicTransferCompound,
+    MixedPrecisionCompound,
+    OneSidedUnitCell,
+    ReferenceUnitCell,
+    TransferCompound,
+    VectorUnitCell,
+)
+from rpupy.configs.devices import Device, PulsedDevice
 from rpupy.errors import ConfigError
 from rpupy.parameters.base import Parameters
-from rpupy.parameters.enums import AnalogMVType, NoiseAggregation
+from rpupy.parameters.enums import (
+    AnalogMVType,
+    NoiseAggregation,
+    NoiseManagementType,
+    PulseType,
+)
 from rpupy.parameters.io import IOParameters
 from rpupy.parameters.training import UpdateParameters
 from rpupy.rpu_base import _cpu
@@ -35,6 +52,7 @@ except ImportError as error:
 
 __all__ = [
     "arrays",
+    "cell_configs",
     "device_configs",
     "errors_for",
     "inputs_for",
@@ -74,6 +92,17 @@ _TYPICAL = {
 }
 #: Parts of that size, the last ones outwards of what is usual.
 _STEPS = (0.0, 0.5, 1.0, 0.25, 1.5, 2.0, -0.5, -1.0)
+#: Cells and compounds, and how many members they may have.
+_CELLS: dict[type[Cell], tuple[int, int]] = {
+    VectorUnitCell: (1, 3),
+    ReferenceUnitCell: (1, 2),
+    OneSidedUnitCell: (1, 1),
+    TransferCompound: (2, 3),
+    BufferedTransferCompound: (2, 3),
+    ChoppedTransferCompound: (2, 2),
+    DynamicTransferCompound: (2, 2),
+    MixedPrecisionCompound: (1, 1),
+}
 #: Sides of arrays: one line, odd, and beyond the widest vector register.
 _SIDES = (1, 2, 3, 5, 7, 17)
 _MOST_NODES = 5
@@ -275,6 +304,112 @@ def device_configs(
 
 
 @st.composite
+def cell_configs(
+    draw: st.DrawFn,
+    classes: Sequence[type[Cell]] | None = None,
+    devices: st.SearchStrategy[Any] | None = None,
+    *,
+    depth: int = 1,
+    **fields: Any,
+) -> Any:
+    """Generate configurations of unit cells and compounds.
+
+    Parameters
+    ----------
+    classes : sequence of type, optional
+        Which cells; default: all of them.
+    devices : SearchStrategy, optional
+        Pulsed devices; default: all that there are.
+    depth : int
+        How many levels of cells there may be inside.
+    **fields
+        As for `parameters`.  A class without such a field ignores it.
+
+    Returns
+    -------
+    SearchStrategy
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> from rpupy.configs import VectorUnitCell
+    >>> from rpupy.testing.strategies import cell_configs
+    >>> @settings(max_examples=2)
+    ... @given(cell=cell_configs([VectorUnitCell]))
+    ... def test_something(cell):
+    ...     assert len(cell.gammas()) == len(cell.members())
+    >>> test_something()
+    """
+    cls: Any = draw(st.sampled_from(tuple(classes or _CELLS)))
+    if devices is None:
+        pulsed = [c for c in registry.device_classes() if issubclass(c, PulsedDevice)]
+        devices = device_configs(pulsed)
+    known = {field.name: field for field in attrs.fields(cls)}
+    member = devices
+    if depth > 0 and not issubclass(cls, OneSidedUnitCell):
+        inner = [c for c in _CELLS if not issubclass(c, DigitalRankUpdateCell)]
+        nested = cell_configs(inner, devices, depth=depth - 1, **fields)
+        member = st.one_of(devices, devices, nested)
+    made = {name: value for name, value in fields.items() if name in known}
+    least, most = _CELLS[cls]
+    if "device" in known:
+        made.setdefault("device", member)
+    else:
+        members = draw(st.lists(member, min_size=least, max_size=most))
+        if issubclass(cls, TransferCompound):
+            members[2:] = members[1:2] * len(members[2:])
+        made["unit_cell_devices"] = members
+        count = max(len(members), 2) if cls is ReferenceUnitCell else len(members)
+        number = st.sampled_from((1.0, 0.5, 0.0, -1.0, 2.0))
+        several = st.lists(number, min_size=count, max_size=count).map(
+            # The last factor of a transfer compound is not 0.
+            lambda values: [*values[:-1], values[-1] or 0.25]
+        )
+        for name, field in known.items():
+            if field.metadata.get("kind") == "reals" and name not in made:
+                default = st.builds(field.default.factory)
+                made[name] = st.one_of(default, several)
+    for name in ("transfer_forward", "refresh_forward"):
+        if name in known:
+            made.setdefault(name, _reads())
+    for name in ("transfer_update", "refresh_update"):
+        if name in known:
+            made.setdefault(name, _pulsed_updates())
+    return draw(parameters(cls, **made))
+
+
+def _reads() -> st.SearchStrategy[IOParameters]:
+    """Generate parameters of reads: nothing that lines draw or remember."""
+    managements = [
+        m for m in NoiseManagementType if m is not NoiseManagementType.AVERAGE_ABS_MAX
+    ]
+    types = (
+        AnalogMVType.ONE_PASS,
+        AnalogMVType.POS_NEG_SEPARATE,
+        AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+    )
+    drawn = ("out_noise_std", "out_nonlinearity", "v_offset_std", "r_series")
+    off = dict.fromkeys((*drawn, "w_read_asymmetry_dtod"), 0.0)
+    return st.one_of(
+        st.just(IOParameters(is_perfect=True)),
+        io_parameters(
+            **off,
+            mv_type=st.sampled_from(types),
+            noise_management=st.sampled_from(managements),
+        ),
+    )
+
+
+def _pulsed_updates() -> st.SearchStrategy[UpdateParameters]:
+    """Generate parameters of updates that a cell takes."""
+    exact = (PulseType.NONE, PulseType.NONE_WITH_DEVICE)
+    pulsed = [kind for kind in PulseType if kind not in exact]
+    return update_parameters(
+        pulse_type=st.sampled_from(pulsed), noise_aggregation=NoiseAggregation.PULSE
+    )
+
+
+@st.composite
 def io_parameters(draw: st.DrawFn, **fields: Any) -> IOParameters:
     """Generate parameters of a product, most of them not perfect.
 
@@ -327,10 +462,11 @@ def tile_configs(
     """
     device = draw(device_configs() if devices is None else devices)
     config: Any = configuration_of(device)
+    is_cell = isinstance(device, Cell)
     made = {
         "forward": io_parameters(),
         "backward": io_parameters(),
-        "update": update_parameters(),
+        "update": _pulsed_updates() if is_cell else update_parameters(),
         **parts,
     }
     for field in attrs.fields(type(config)):
@@ -343,7 +479,7 @@ def tile_configs(
             assert values is not None
             setattr(config, field.name, draw(values(1)))
     update = getattr(config, "update", None)
-    if update is not None and device.kernel not in _cpu.AGGREGATING:
+    if not is_cell and update is not None and device.kernel not in _cpu.AGGREGATING:
         # One draw of noise for a mini-batch is not built for every device.
         update.noise_aggregation = NoiseAggregation.PULSE
     return config

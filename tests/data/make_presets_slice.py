@@ -7,28 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-PRESETS = [
-    "CapacitorPreset",
-    "CapacitorPresetDevice",
-    "EcRamMOPreset",
-    "EcRamMOPresetDevice",
-    "EcRamPreset",
-    "EcRamPresetDevice",
-    "GokmenVlasovPreset",
-    "GokmenVlasovPresetDevice",
-    "IdealizedPreset",
-    "IdealizedPresetDevice",
-    "PCMPresetDevice",
-    "PresetIOParameters",
-    "PresetUpdateParameters",
-    "ReRamArrayHfO2PresetDevice",
-    "ReRamArrayOMPresetDevice",
-    "ReRamESPreset",
-    "ReRamESPresetDevice",
-    "ReRamSBPreset",
-    "ReRamSBPresetDevice",
-    "StandardIOParameters",
-]
+#: Groups of the table that rpupy has whole; of the others, these.
+GROUPS = ("devices", "compounds", "configs")
+SETTINGS = ("PresetIOParameters", "PresetUpdateParameters", "StandardIOParameters")
 KEPT = ("parent", "overrides", "all_values", "sources", "nominal_states")
 
 
@@ -36,17 +17,20 @@ def main(source: Path) -> None:
     """Pick the presets of this slice, and the sources that they cite."""
     table = json.loads(source.read_text())
     presets = {
-        name: {key: table["presets"][name][key] for key in KEPT if key in entry}
-        for name in PRESETS
-        for entry in (table["presets"][name],)
+        name: {key: entry[key] for key in KEPT if key in entry}
+        for name, entry in sorted(table["presets"].items())
+        if entry["group"] in GROUPS or name in SETTINGS
     }
-    cited = {key for entry in presets.values() for key in entry["sources"]}
-    golden = {
-        "presets": presets,
-        "sources": {key: table["sources"][key] for key in sorted(cited)},
-    }
+    cited = sorted({key for entry in presets.values() for key in entry["sources"]})
+    sources = {key: table["sources"][key] for key in cited}
     target = Path(__file__).with_name("presets_slice.json")
-    target.write_text(json.dumps(golden, indent=1) + "\n")
+    # A line for each preset: the table is long.
+    lines = [
+        f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in presets.items()
+    ]
+    text = '{"presets": {\n' + ",\n".join(lines) + "\n},\n"
+    text += f'"sources": {json.dumps(sources, indent=1)}' + "}\n"
+    target.write_text(text)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from rpupy.configs import (
     IdealDevice,
     IOParameters,
     MixedPrecisionCompound,
-    NoiseAggregation,
     OneSidedUnitCell,
     PulseType,
     ReferenceUnitCell,
@@ -167,18 +166,6 @@ def test_what_is_not_built():
     )
     with pytest.raises(NotImplementedError, match="transfer_forward"):
         AnalogTile(2, 3, UnitCellRPUConfig(device=cell))
-
-
-def test_one_draw_of_noise_for_a_mini_batch_is_not_built():
-    at_once = UpdateParameters(noise_aggregation=NoiseAggregation.BATCH)
-    vector = VectorUnitCell(unit_cell_devices=TWO)
-    transfer = TransferCompound(unit_cell_devices=TWO, transfer_update=at_once)
-    for config in (
-        UnitCellRPUConfig(device=vector, update=at_once),
-        UnitCellRPUConfig(device=transfer),
-    ):
-        with pytest.raises(NotImplementedError, match=r"BATCH is not built for unit"):
-            AnalogTile(2, 3, config)
 
 
 @pytest.mark.skipif(not cuda.is_host_compiled(), reason="no host-compiled kernels")

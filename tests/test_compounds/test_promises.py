@@ -11,11 +11,22 @@ import numpy as np
 import pytest
 
 import rpupy
+from rpupy.configs import (
+    BufferedTransferCompound,
+    ChoppedTransferCompound,
+    MixedPrecisionCompound,
+    NoiseAggregation,
+    PulseType,
+    SoftBoundsDevice,
+    TransferCompound,
+    VectorUnitCell,
+    VectorUnitCellUpdatePolicy,
+)
 from rpupy.rpu_base import _cpu
 from rpupy.tiles import AnalogTile
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import ALL, CELLS, SHAPE, config
+from cells import ALL, CELLS, SHAPE, config, devices, transfer
 
 LR = 0.05
 
@@ -158,9 +169,9 @@ def test_setting_weights_starts_the_schedule_anew_and_keeps_ordinals(name):
     now = tile.tile.state()[0]["counters"]
     for key, count in now.items():
         ends = key.split("_")
-        if any(word in ends for word in ("updates", "sweeps")):
+        if any(word in ends for word in ("updates", "position", "sweeps")):
             assert count == 0
-        elif "position" in ends and name != "fixed":
+        elif "current" in ends and name != "fixed":
             assert count == before[key]
         elif "redraw" not in ends:
             assert count == used[key], key
@@ -207,3 +218,78 @@ def test_a_cell_without_pulses_is_an_exact_weight():
         tile.get_weights()[0], before - 0.5 * d.T @ x, rtol=1e-5, atol=1e-6
     )
     tile.post_update_step()
+
+
+@pytest.mark.parametrize("lr", [0.02, 1.0])
+@pytest.mark.parametrize("aggregation", NoiseAggregation)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        PulseType.STOCHASTIC_COMPRESSED,
+        PulseType.MEAN_COUNT,
+        PulseType.DETERMINISTIC_IMPLICIT,
+    ],
+)
+def test_writes_of_rows_by_events_give_the_pulses_of_the_general_form(
+    kind, aggregation, lr
+):
+    """Counting pulses looks at all crosspoints, and so takes the general form."""
+    shape, tiles = (5, 1100), []
+    for counts in (False, True):
+        device = SoftBoundsDevice(dw_min=0.01, count_pulses=counts)
+        full = config(MixedPrecisionCompound(device=device))
+        full.update.pulse_type = kind
+        full.update.noise_aggregation = aggregation
+        tile = AnalogTile(*shape, full, rng=3)
+        tile.set_learning_rate(lr)
+        rng = np.random.default_rng(1)
+        for batch in (1, 3, 7):
+            tile.update(rng.normal(size=(batch, 1100)), rng.normal(size=(batch, 5)))
+        tiles.append(tile)
+    written, general = (tile.get_hidden_parameters() for tile in tiles)
+    assert tiles[1].get_pulse_counters().sum() > 1000
+    for name, value in written.items():
+        np.testing.assert_array_equal(value, general[name], err_msg=name)
+    ordinals = [tile.tile._arrays["pulse_ordinals"] for tile in tiles]
+    np.testing.assert_array_equal(*ordinals)
+
+
+def test_a_vector_cell_that_is_read_keeps_its_device_and_the_slice_apart():
+    """A source of transfers has a next slice, and a vector cell a present device."""
+    fast = VectorUnitCell(
+        unit_cell_devices=devices(),
+        update_policy=VectorUnitCellUpdatePolicy.SINGLE_SEQUENTIAL,
+        first_update_idx=1,
+    )
+    cell = TransferCompound(
+        unit_cell_devices=[fast, devices()[1]], units_in_mbatch=False
+    )
+    tile = AnalogTile(*SHAPE, config(cell), rng=0)
+    x, d = vectors(SHAPE[1] - 1)
+    tile.update(x, d)
+    counters = tile.tile.state()[0]["counters"]
+    assert counters["vector_position_0"] == SHAPE[1] - 1
+    assert counters["vector_current_0"] == (1 + len(x)) % 2
+    twin = pickle.loads(pickle.dumps(tile))
+    assert_same(tile, twin)
+
+
+def test_random_devices_are_drawn_on_where_weights_are_set():
+    """Setting weights starts a schedule anew, but no random numbers."""
+    tile = built("random")
+    picks = []
+    for _ in range(2):
+        tile.set_weights(tile.get_weights()[0])
+        picks.append([])
+        for _ in range(30):
+            tile.update(*vectors(1))
+            picks[-1].append(tile.tile.get_hidden_update_index())
+    assert picks[0] != picks[1]
+
+
+def test_a_buffered_compound_of_one_with_choppers_is_refused():
+    cell = BufferedTransferCompound(
+        unit_cell_devices=[transfer(ChoppedTransferCompound), devices()[1]]
+    )
+    with pytest.raises(NotImplementedError, match=r"unit_cell_devices\[0\]"):
+        AnalogTile(2, 3, config(cell))

@@ -11,16 +11,24 @@ import pytest
 
 from rpupy.configs import (
     AnalogMVType,
+    DigitalRankUpdateRPUConfig,
     DriftParameter,
+    DynamicTransferCompound,
     IOParameters,
     LinearStepDevice,
+    MixedPrecisionCompound,
     NoiseAggregation,
     NoiseManagementType,
+    OneSidedUnitCell,
     SingleRPUConfig,
+    TransferCompound,
+    UnitCellRPUConfig,
     UpdateParameters,
+    VectorUnitCell,
+    VectorUnitCellUpdatePolicy,
     WeightNoiseType,
 )
-from rpupy.parameters.base import frozen_copy
+from rpupy.parameters.base import frozen_copy, thawed_copy
 from rpupy.rpu_base.core import CpuTile
 from rpupy.testing.reference import RandomNumbers, ReferenceTile, Stream
 
@@ -30,6 +38,8 @@ SHARING = {
     Stream.IO_DEVICE,
     Stream.TRAIN_X,
     Stream.TRAIN_D,
+    Stream.WRITE_TRAIN_X,
+    Stream.WRITE_TRAIN_D,
     Stream.PULSE,
     Stream.RESET,
     Stream.DRIFT,
@@ -81,6 +91,61 @@ def everything(**update):
     )
 
 
+def cells():
+    """Return configurations of cells in which every draw of theirs happens."""
+    single = thawed_copy(everything())
+    io = single.forward
+    for name in ("w_read_asymmetry_dtod", "out_noise_std", "out_nonlinearity"):
+        setattr(io, name, 0.0)
+    io.v_offset_std = 0.0
+    writes = UpdateParameters(desired_bl=7, res=0.01, sto_round=True)
+    transfer = {
+        "unit_cell_devices": [single.device, single.device],
+        "units_in_mbatch": False,
+        "transfer_forward": io,
+        "transfer_update": writes,
+        "scale_transfer_lr": False,
+    }
+    one_sided = OneSidedUnitCell(
+        unit_cell_devices=[single.device],
+        refresh_every=2,
+        units_in_mbatch=False,
+        refresh_upper_thres=-1.0,
+        refresh_lower_thres=-1.0,
+        refresh_forward=io,
+        refresh_update=writes,
+    )
+    vector = VectorUnitCell(
+        unit_cell_devices=[
+            one_sided,
+            TransferCompound(
+                **transfer,
+                with_reset_prob=0.5,
+                random_selection=True,
+                n_reads_per_transfer=2,
+            ),
+        ],
+        update_policy=VectorUnitCellUpdatePolicy.SINGLE_RANDOM,
+    )
+    dynamic = DynamicTransferCompound(
+        **transfer, in_chop_prob=0.5, in_chop_random=True, out_chop_prob=0.5
+    )
+    mixed = MixedPrecisionCompound(
+        device=vector, n_x_bins=5, n_d_bins=5, random_row=True, n_rows_per_transfer=1
+    )
+    # A vector cell as the fast array: it chooses a device, and is read and reset.
+    nested = TransferCompound(
+        **{**transfer, "unit_cell_devices": [vector, single.device]},
+        with_reset_prob=0.5,
+    )
+    return {
+        "vector": UnitCellRPUConfig(device=vector, update=single.update),
+        "dynamic": UnitCellRPUConfig(device=dynamic, update=single.update),
+        "nested": UnitCellRPUConfig(device=nested, update=single.update),
+        "mixed": DigitalRankUpdateRPUConfig(device=mixed, update=single.update),
+    }
+
+
 def live(tile, rounds=2):
     """Everything that a tile can do, several times."""
     rng = np.random.default_rng(3)
@@ -116,6 +181,16 @@ def tile():
     return tile
 
 
+@pytest.fixture(scope="module")
+def tiles_of_cells():
+    tiles = {}
+    for name, config in cells().items():
+        seed = np.random.SeedSequence(1)
+        tiles[name] = ReferenceTile(2, 3, frozen_copy(config), seed)
+        live(tiles[name])
+    return tiles
+
+
 def flat(log):
     """Rows of key (2), counter (4), value; and whether it is a word, and shares."""
     rows = [
@@ -139,12 +214,22 @@ def streams_of(log):
     return {int(stream) for d in log for stream in np.unique(d.counters[:, 3] >> 24)}
 
 
-def test_every_stream_of_this_release_is_drawn(tile):
-    passes = range(4)
+def test_every_stream_of_this_release_is_drawn(tile, tiles_of_cells):
+    passes = range(5)
     product = {Stream.PRODUCT + 5 * p + q for p in passes for q in range(5)}
-    assert streams_of(tile.log) == product | {
-        int(s) for s in Stream if s is not Stream.PRODUCT
-    }
+    drawn = streams_of(tile.log).union(
+        *(streams_of(cell.log) for cell in tiles_of_cells.values())
+    )
+    assert drawn == product | {int(s) for s in Stream if s is not Stream.PRODUCT}
+
+
+@pytest.mark.parametrize("name", cells())
+def test_no_number_of_a_cell_is_used_twice(tiles_of_cells, name):
+    rows, _, shares = flat(tiles_of_cells[name].log)
+    assert len(rows) > 1_000
+    assert count_of_each(rows).max() == 1
+    assert count_of_each(rows[:, :6])[~shares].max() == 1
+    assert {int(s) for s in np.unique(rows[shares, 5] >> 24)} <= SHARING
 
 
 def test_bound_management_took_several_rounds(tile):

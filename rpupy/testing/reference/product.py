@@ -109,6 +109,8 @@ class Vector:
         What `LineDraws` gave; ``w_asymmetry`` with outputs as rows, too.
     average : float
         The running mean of noise management after this vector, if it has one.
+    backward : bool
+        Whether a read goes backward; passes of that name do.
     """
 
     def __init__(
@@ -120,11 +122,12 @@ class Vector:
         ordinal: int,
         drawn: dict[str, Any] | None = None,
         average: Any = 0.0,
+        backward: bool = False,
     ) -> None:
         self.random = random
         self.weights = weights
         self.io = io
-        self.backward = which in (Pass.BACKWARD, Pass.BACKWARD_EVAL)
+        self.backward = backward or which in (Pass.BACKWARD, Pass.BACKWARD_EVAL)
         self.stream = Stream.PRODUCT + 5 * which
         self.ordinal = ordinal
         self.drawn = drawn or {}

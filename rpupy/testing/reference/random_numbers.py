@@ -23,6 +23,8 @@ class Stream(enum.IntEnum):
     TRAIN_D = 4
     ROUND_X = 5
     ROUND_D = 6
+    WRITE_TRAIN_X = 7
+    WRITE_TRAIN_D = 8
     PULSE = 9
     AGGREGATE = 10
     APPARENT = 11
@@ -30,6 +32,13 @@ class Stream(enum.IntEnum):
     DIFFUSE = 13
     RESET = 14
     DRIFT = 15
+    CHOP_IN = 16
+    CHOP_OUT = 17
+    SELECT = 18
+    QUANTISE_X = 19
+    QUANTISE_D = 20
+    WRITE_ROUND_X = 21
+    WRITE_ROUND_D = 22
     PRODUCT = 32
 
 
@@ -40,6 +49,7 @@ class Pass(enum.IntEnum):
     FORWARD_EVAL = 1
     BACKWARD = 2
     BACKWARD_EVAL = 3
+    READ = 4
 
 
 class Purpose(enum.IntEnum):

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from rpupy.parameters.enums import PulseType
 
+from .aggregate import Word
 from .arithmetic import F32, Floats, clip, resolution, round_to_grid
 from .random_numbers import RandomNumbers, Stream
 
+RANDOM_TRAINS = (PulseType.STOCHASTIC_COMPRESSED, PulseType.STOCHASTIC)
 SLOTS_PER_WORD = 31
 BLOCKS_PER_WORD = 8
 
@@ -79,11 +81,26 @@ class Side:
     values: Floats
     scale: np.float32
     is_x: bool
+    write: bool = False
 
     @property
     def lines(self) -> NDArray[np.int64]:
         """Numbers of the lines."""
         return np.arange(self.values.size)
+
+    @property
+    def train_stream(self) -> Stream:
+        """Where the slots come from."""
+        if self.write:
+            return Stream.WRITE_TRAIN_X if self.is_x else Stream.WRITE_TRAIN_D
+        return Stream.TRAIN_X if self.is_x else Stream.TRAIN_D
+
+    @property
+    def round_stream(self) -> Stream:
+        """Where the rounding comes from."""
+        if self.write:
+            return Stream.WRITE_ROUND_X if self.is_x else Stream.WRITE_ROUND_D
+        return Stream.ROUND_X if self.is_x else Stream.ROUND_D
 
 
 def slot_probabilities(
@@ -99,8 +116,8 @@ def slot_probabilities(
         if res > 0:
             shift = F32(0)
             if update.sto_round:
-                stream = Stream.ROUND_X if side.is_x else Stream.ROUND_D
-                shift = random.uniforms(stream, side.lines, ordinal) - F32(0.5)
+                u = random.uniforms(side.round_stream, side.lines, ordinal)
+                shift = u - F32(0.5)
             q = round_to_grid(q, res, shift)
     return np.abs(np.where(side.values == 0, F32(0), q))
 
@@ -117,7 +134,7 @@ def pulse_trains(
     chance = (q > 0) & (q < 1)
     if chance.any() and length > 0:
         words = random.words(
-            Stream.TRAIN_X if side.is_x else Stream.TRAIN_D,
+            side.train_stream,
             side.lines[chance][:, None],
             ordinal,
             draw=BLOCKS_PER_WORD * word + slot // 4,
@@ -173,3 +190,51 @@ def pulses_of_words(
                 total = np.rint(d[:, None] * x[None, :]).astype(np.int64)
             counts.append(clip(total - first, 0, SLOTS_PER_WORD))
     return counts
+
+
+class Train:
+    """The pulses of one vector, or of a write: settings and random numbers.
+
+    Parameters
+    ----------
+    update : UpdateParameters
+        Settings of the update.
+    random : RandomNumbers
+        With the plane that the trains belong to.
+    ordinal : int
+        Number of the vector, or of the write.
+    write : bool
+        Whether it is a write of a slice or a row.
+
+    Attributes
+    ----------
+    made : tuple
+        ``(length, x, d)`` of the last words: the bits of random trains, or the factors
+        of counts.
+    """
+
+    def __init__(
+        self, update: Any, random: RandomNumbers, ordinal: int, write: bool = False
+    ) -> None:
+        self.update = update
+        self.random = random
+        self.ordinal = ordinal
+        self.write = write
+
+    def words(self, x: Floats, d: Floats, lr: Any, granularity: float) -> list[Word]:
+        """Return the pulses of each crosspoint, word by word, and where they go up."""
+        update = self.update
+        length, a, b = pulse_train_scales(
+            update, lr, granularity, np.abs(x).max(), np.abs(d).max()
+        )
+        make = pulse_trains if update.pulse_type in RANDOM_TRAINS else pulse_factors
+        common = (update, self.random, self.ordinal)
+        x_train = make(*common, Side(x, b, True, self.write), length)
+        d_train = make(*common, Side(d, a, False, self.write), length)
+        self.made = (length, x_train, d_train)
+        # A positive product lowers the weight, if the learning rate is positive.
+        positive = np.signbit(d)[:, None] == np.signbit(x)[None, :]
+        up = positive if lr < 0 else ~positive
+        return [
+            (pulses, up) for pulses in pulses_of_words(update, length, x_train, d_train)
+        ]
