@@ -74,6 +74,9 @@ SOURCES = [
     *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/cpu/*.cpp")),
 ]
 
+# Included by every module.
+NODES = "rpupy/rpu_base/_compound.pxi"
+
 CUDA_NAME = "rpupy.rpu_base._cuda"
 CUDA_SOURCES = sorted(
     str(path.relative_to(ROOT))
@@ -216,7 +219,7 @@ def cuda() -> Extension:
         include_dirs=["cuda", "csrc", numpy.get_include()],
         libraries=["cudart_static", "dl", "rt", "pthread"],
         define_macros=NUMPY_API,
-        depends=[*HEADERS, *CUDA_SOURCES],
+        depends=[*HEADERS, *CUDA_SOURCES, NODES],
         extra_compile_args=[*COMMON, *EXTRA],
         extra_link_args=EXTRA,
         language="c++",
@@ -231,7 +234,7 @@ def host_compiled_cuda() -> Extension:
         ["rpupy/rpu_base/_cuda_host.pyx", "cuda/host/kernels.cpp"],
         include_dirs=["cuda", "csrc", numpy.get_include()],
         define_macros=[*NUMPY_API, ("RPUPY_CUDA_ON_HOST", None)],
-        depends=[*HEADERS, *CUDA_SOURCES, "rpupy/rpu_base/_cuda.pyx"],
+        depends=[*HEADERS, *CUDA_SOURCES, NODES, "rpupy/rpu_base/_cuda.pyx"],
         extra_compile_args=[*COMMON, *EXTRA],
         extra_link_args=EXTRA,
         language="c++",
@@ -247,7 +250,7 @@ def modules() -> list[Extension]:
         libraries=[name for name, _ in reversed(LIBRARIES)],
         include_dirs=["csrc", numpy.get_include()],
         define_macros=NUMPY_API,
-        depends=SOURCES,
+        depends=[*SOURCES, NODES],
         extra_compile_args=[*COMMON, *OPENMP, *EXTRA],
         extra_link_args=[*OPENMP, *EXTRA],
         language="c++",

@@ -111,6 +111,11 @@ struct DynamicRule {
   bool switched;  // the slice's chopper has just done so: what is the mean becomes the past mean
 };
 
+// A gate needs a reference: it is open until the slice has switched once.
+RPUPY_HD DynamicRule dynamic_rule(const BufferRule& buffer, float rho, bool gate, uint8_t state) {
+  return {buffer, rho, gate && rho < 1.0f && (state & kEverSwitched) != 0, (state & kJustSwitched) != 0};
+}
+
 // Adds a read to its statistics and, against the past mean, to the buffer; `turned` by choppers. Returns the steps.
 template <class F>
 RPUPY_HD F dynamic_step(const DynamicRule& rule, F v, MaskOf<F> turned, ReadStatistics<F>& r, F& buffer) {
@@ -174,17 +179,41 @@ struct ResetPlane {
   }
 };
 
-// Round to the grid of a symmetric quantiser; `shift` is 0, or a uniform draw less 1/2.
+// A quantiser of so many bins has a grid with `half` steps on either side of 0, as wide as the largest magnitude asks for.
+RPUPY_HD float half_of_bins(float bins) { return __builtin_floorf(bins * 0.5f); }
+RPUPY_HD float quantum(float largest, float half) { return largest > 0.0f && half > 0.0f ? largest / half : 1.0f; }
+
+// Round to that grid; `shift` is 0, or a uniform draw less 1/2.
 template <class F>
 RPUPY_HD F quantised(F v, float width, float half, F shift) {
   const F q = round_even(v / width + shift);
   return clamp(q, all_lanes<F>(-half), all_lanes<F>(half)) * width;
 }
 
+// Takes whole steps out of chi; returns their number. Beyond the limit, a count has no fraction to cut off and a train no
+// room.
+template <class F>
+RPUPY_HD F take_steps(float granularity, F& chi) {
+  const F steps = whole_steps<F>(chi / granularity, 2147483520.0f);
+  chi = fma(steps, all_lanes<F>(-granularity), chi);
+  return steps;
+}
+
 // A running maximum: the first value as it is.
 RPUPY_HD float running_maximum(float running, float value, float rate) {
   if (!(running > 0.0f)) return value;
   return value > 0.0f ? fma(rate, value, (1.0f - rate) * running) : running;
+}
+
+// Rates of vectors with these largest magnitudes of x and d, in their order, by the running maxima; the last one stays.
+RPUPY_HD void auto_rates(const float* maxima, int64_t vectors, float top, float rate, float* rates, float* running) {
+  for (int64_t b = 0; b < vectors; ++b) {
+    running[0] = running_maximum(running[0], maxima[2 * b], rate);
+    running[1] = running_maximum(running[1], maxima[2 * b + 1], rate);
+    const bool both = running[0] > 0.0f && running[1] > 0.0f;
+    rates[b] = both ? top / (running[0] * running[1]) : top;
+    running[2] = rates[b];
+  }
 }
 
 // ---- the tree ------------------------------------------------------------------------------------
@@ -222,6 +251,52 @@ struct PulseBatch {
     return p;
   }
 };
+
+// A choice of vectors among those of a stretch.
+struct VectorSet {
+  uint32_t words[kMostStretch / 32];
+
+  RPUPY_HD void add(int64_t b) { words[b / 32] |= 1u << (b % 32); }
+  RPUPY_HD bool has(int64_t b) const { return (words[b / 32] >> (b % 32) & 1u) != 0; }
+};
+
+// The arguments of a kernel for pulses on a device plane.
+inline UpdateArgs pulse_args(const CompoundArgs& compound, const CompoundNode& node, const PulseBatch& p) {
+  UpdateArgs args = node.update;
+  args.tile = compound.tile;
+  args.tile.plane = node.number;
+  args.x = p.x;
+  args.d = p.d;
+  args.batch = p.vectors;
+  args.lr = p.lr;
+  args.rates = p.rates;
+  args.first_vector = p.first;
+  args.spans = p.spans;
+  args.ordinal = p.ordinal;
+  args.granularity = p.granularity;
+  args.update = p.params;
+  args.train_plane = p.train_plane;
+  args.write_train = p.write ? 1 : 0;
+  args.route = p.route;
+  args.window = p.window;
+  return args;
+}
+
+// Those of a product that reads a slice of `node`, but for what is multiplied.
+inline ProductArgs read_args(const CompoundArgs& compound, const CompoundNode& owner, const CompoundNode& node,
+                             bool columns, uint64_t ordinal, float* values) {
+  ProductArgs args = {};
+  args.tile = compound.tile;
+  args.tile.threads = 1;
+  args.tile.plane = node.number;
+  args.output = values;
+  args.batch = 1;
+  args.backward = columns ? 0 : 1;
+  args.io = owner.read_io;
+  args.ordinal = ordinal;
+  args.stream = kStreamProduct + 5 * kPassRead;
+  return args;
+}
 
 // How many vectors a transfer compound takes together, where each event reads `reads` slices.
 inline int64_t most_together(int64_t reads, int64_t in_size, int64_t out_size) {
@@ -486,8 +561,9 @@ class Compound {
   // The vectors with the signs that the present choppers give them.
   PulseBatch chopped(const Node& node, const PulseBatch& p) {
     const NodeScratch& s = array_.scratch(node);
-    array_.chop(p.x, p.vectors, in_size_, by_columns(node) ? node.in_chopper : node.out_chopper, s.x);
-    array_.chop(p.d, p.vectors, out_size_, by_columns(node) ? node.out_chopper : node.in_chopper, s.d);
+    const bool columns = by_columns(node);
+    array_.chop(p, columns ? node.in_chopper : node.out_chopper, columns ? node.out_chopper : node.in_chopper, s.x,
+                s.d);
     PulseBatch c = p;
     c.x = s.x;
     c.d = s.d;
@@ -523,10 +599,12 @@ class Compound {
     const int64_t before = node.counters[kCurrent];
     for (int k = 0; k < node.children; ++k) {
       int64_t present = before;
+      VectorSet chosen_ones = {};
       for (int64_t b = 0; b < p.vectors; ++b) {
         present = chosen(node, present, node.counters[kChoices] + b);
-        array_.copy_or_clear(p.d + b * out_size_, out_size_, present == k, s.d + b * out_size_);
+        if (present == k) chosen_ones.add(b);
       }
+      array_.keep_vectors(p.d, p.vectors, out_size_, chosen_ones, s.d);
       node.counters[kCurrent] = present;
       PulseBatch mine = p;
       mine.d = s.d;
@@ -750,8 +828,7 @@ class Compound {
     const bool columns = owner.kind == kOneSidedCell || by_columns(owner);
     const NodeScratch& s = array_.scratch(owner);
     PulseBatch p = {};
-    array_.negate_values(values, columns ? out_size_ : in_size_, s.other);
-    array_.one_hot(s.hot, columns ? in_size_ : out_size_, slice);
+    array_.write_vectors(values, columns ? out_size_ : in_size_, slice, columns ? in_size_ : out_size_, s);
     p.x = columns ? s.hot : s.other;
     p.d = columns ? s.other : s.hot;
     p.vectors = 1;
@@ -877,10 +954,8 @@ class Compound {
     const auto chop_to = [&](int64_t to) {
       if (!chops || to == chopped_to) return;
       const bool columns = by_columns(node);
-      array_.chop(p.x + chopped_to * in_size_, to - chopped_to, in_size_, columns ? in_chopper : out_chopper,
-                  s.x + chopped_to * in_size_);
-      array_.chop(p.d + chopped_to * out_size_, to - chopped_to, out_size_, columns ? out_chopper : in_chopper,
-                  s.d + chopped_to * out_size_);
+      array_.chop(p.part(chopped_to, to - chopped_to, in_size_, out_size_), columns ? in_chopper : out_chopper,
+                  columns ? out_chopper : in_chopper, s.x + chopped_to * in_size_, s.d + chopped_to * out_size_);
       chopped_to = to;
     };
     for (int64_t b = 0; b < p.vectors && every > 0; ++b) {

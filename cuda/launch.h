@@ -129,5 +129,15 @@ RPUPY_BLOCK void block_maximum(float* shared) {
   }
 }
 
+// The largest magnitude of one vector, by the whole block; the result stands in shared[0].
+RPUPY_BLOCK void largest_magnitude(const float* vector, int64_t n, float* shared) {
+  phase([&] {
+    float largest = 0.0f;
+    for_block(n, [&](int64_t j) { largest = maximum(largest, magnitude(vector[j])); });
+    shared[threadIdx.x] = largest;
+  });
+  block_maximum(shared);
+}
+
 }  // namespace cuda
 }  // namespace rpupy

@@ -27,10 +27,20 @@ Status update_exact(const Place& place, const UpdateArgs& args);
 // Words of the longest train that the parameters allow.
 int64_t longest_train(const UpdateArgs& args);
 size_t update_pulsed_scratch(const UpdateArgs& args);
+// The same for any learning rate and granularity.
+size_t update_pulsed_most_scratch(const UpdateArgs& args);
 Status update_pulsed(const Place& place, int number, const UpdateArgs& args, void* scratch);
 
 size_t product_scratch(const ProductArgs& args);
 Status product(const Place& place, const ProductArgs& args, void* scratch);
+
+// The update of a mini-batch on a unit cell or compound. Parameters and counters of its nodes are host memory, all their
+// arrays device memory. Only one thing can fail behind the first kernel: the reads of a flag that a buffered, chopped or
+// dynamic compound needs whose target is no device plane.
+size_t update_compound_scratch(const CompoundArgs& args);
+Status update_compound(const Place& place, const CompoundArgs& args, void* scratch);
+// Weights of all nodes that have others below them.
+Status reduce_compound(const Place& place, const CompoundArgs& args);
 
 // Counts into `count`, which is device memory, the numbers that are not finite.
 Status count_not_finite(const Place& place, const float* data, int64_t n, uint32_t* count);

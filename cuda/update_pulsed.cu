@@ -59,6 +59,18 @@ size_t update_pulsed_scratch(const UpdateArgs& args) {
          static_cast<size_t>(layout.words() * (layout.in_size + layout.out_size)) * sizeof(uint32_t);
 }
 
+size_t update_pulsed_most_scratch(const UpdateArgs& args) {
+  const DefaultFloatingPoint environment;
+  const WordLayout layout(args);
+  const int64_t longest = longest_train(update_params(args), 3.0e38f, 1.0f);
+  const int64_t line_bytes = (layout.in_size + layout.out_size) * static_cast<int64_t>(sizeof(uint32_t));
+  // Shorter trains leave room for more vectors, up to the limit of a launch or the least that it takes.
+  const int64_t least = (longest > kPortionWords ? longest : kPortionWords) * line_bytes;
+  const int64_t limit = least > kMostScratch ? least : kMostScratch;
+  const int64_t all = args.batch * longest * line_bytes;
+  return static_cast<size_t>(layout.scale_bytes(args.batch) + (all < limit ? all : limit));
+}
+
 // ---- train scales --------------------------------------------------------------------------------
 
 struct ScalesJob {
@@ -70,16 +82,6 @@ struct ScalesJob {
   int64_t batch, in_size, out_size;
   TrainScales* scales;
 };
-
-// The largest magnitude of one vector, by the whole block; the result stands in shared[0].
-RPUPY_BLOCK void largest_magnitude(const float* vector, int64_t n, float* shared) {
-  phase([&] {
-    float largest = 0.0f;
-    for_block(n, [&](int64_t j) { largest = maximum(largest, magnitude(vector[j])); });
-    shared[threadIdx.x] = largest;
-  });
-  block_maximum(shared);
-}
 
 RPUPY_KERNEL(kBlockThreads)
 scales_kernel(ScalesJob job) {

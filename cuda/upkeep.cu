@@ -5,21 +5,10 @@
 
 #include "../csrc/upkeep.h"
 #include "launchers.h"
+#include "plane.h"
 
 namespace rpupy {
 namespace cuda {
-
-// A plane on the device, or one number for all crosspoints.
-struct PlaneOrNumber {
-  const float* data;
-  float number;
-
-  PlaneOrNumber() = default;
-  PlaneOrNumber(const float* plane, int64_t stride)
-      : data(stride != 0 ? plane : nullptr), number(stride == 0 && plane != nullptr ? *plane : 0.0f) {}
-
-  RPUPY_BLOCK float at(int64_t crosspoint) const { return data != nullptr ? data[crosspoint] : number; }
-};
 
 // UpkeepArgs as a kernel takes them: everything that is host memory there is a value here.
 struct UpkeepJob {

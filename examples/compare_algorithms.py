@@ -251,7 +251,7 @@ TASKS = [
 
 N_STATES = 20
 #: States of the third column, in a short and in a full run.
-STATES = ((20, 200), (20, 50, 100, 200, 500))
+STATES = ((20,), (20, 50, 100, 200, 500))
 
 
 def mean_losses(

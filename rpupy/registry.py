@@ -49,8 +49,10 @@ _CORES = {
     ("compound", "cpu"): "rpupy.rpu_base.compound:CpuCompoundTile",
     ("floating_point", "cpu"): "rpupy.rpu_base.core:CpuTile",
     ("analog", "cuda"): "rpupy.rpu_base.device:CudaTile",
+    ("compound", "cuda"): "rpupy.rpu_base.device:CudaCompoundTile",
     ("floating_point", "cuda"): "rpupy.rpu_base.device:CudaTile",
     ("analog", "cuda_host"): "rpupy.rpu_base.device:CudaHostTile",
+    ("compound", "cuda_host"): "rpupy.rpu_base.device:CudaHostCompoundTile",
     ("floating_point", "cuda_host"): "rpupy.rpu_base.device:CudaHostTile",
 }
 
@@ -131,8 +133,6 @@ def core_class(kind: str, backend: str, device: Any = None) -> type[Any]:
     if kind not in kinds:
         raise ValueError(f"kind must be one of {_listed(kinds)}, got {kind!r}")
     _check_available(backend)
-    if (kind, backend) not in _CORES:
-        raise BackendUnavailableError(f"there are no {kind} tiles for {backend}")
     if isinstance(device, NumpyDevice):
         if backend != "cpu":
             raise NotImplementedError(

@@ -51,20 +51,16 @@ class CpuArray {
   // ---- pulses ------------------------------------------------------------------------------------
 
   void pulse(const Node& node, const PulseBatch& p) {
-    const UpdateArgs args = leaf_args(node, p);
+    const UpdateArgs args = pulse_args(args_, node, p);
     const bool row_writes = p.rows_apart && writes_rows(args);
     (row_writes ? compound_row_writes() : compound_updates())[node.device](args, kernel_);
   }
 
   void auto_rates(const Node& node, const PulseBatch& p, float top, float rate, float* rates) {
     for (int64_t b = 0; b < p.vectors; ++b) {
-      const float x_max = input_range(p.x + b * in_size_, in_size_).abs_max;
-      const float d_max = input_range(p.d + b * out_size_, out_size_).abs_max;
-      node.running[0] = running_maximum(node.running[0], x_max, rate);
-      node.running[1] = running_maximum(node.running[1], d_max, rate);
-      const bool both = node.running[0] > 0.0f && node.running[1] > 0.0f;
-      rates[b] = both ? top / (node.running[0] * node.running[1]) : top;
-      node.running[2] = rates[b];
+      const float maxima[2] = {input_range(p.x + b * in_size_, in_size_).abs_max,
+                               input_range(p.d + b * out_size_, out_size_).abs_max};
+      RPUPY_ISA_NAME::auto_rates(maxima, 1, top, rate, rates + b, node.running);
     }
   }
   void set_rate(const Node& node, float rate) { node.running[2] = magnitude(rate); }
@@ -72,27 +68,25 @@ class CpuArray {
     if (p.rates != nullptr) node.running[2] = p.rates[b];
   }
 
-  void chop(const float* from, int64_t vectors, int64_t lines, const uint8_t* chopper, float* to) {
+  void chop(const PulseBatch& p, const uint8_t* x_chopper, const uint8_t* d_chopper, float* x, float* d) {
+    chop_lines(p.x, p.vectors, in_size_, x_chopper, x);
+    chop_lines(p.d, p.vectors, out_size_, d_chopper, d);
+  }
+  // Copies those vectors that are in the set; the others become zeros.
+  void keep_vectors(const float* from, int64_t vectors, int64_t n, const VectorSet& set, float* to) {
+    const size_t bytes = static_cast<size_t>(n) * sizeof(float);
     for (int64_t b = 0; b < vectors; ++b) {
-      for (int64_t j = 0; j < lines; ++j) {
-        const float v = from[b * lines + j];
-        to[b * lines + j] = chopper[j] != 0 ? -v : v;
+      if (set.has(b)) {
+        __builtin_memcpy(to + b * n, from + b * n, bytes);
+      } else {
+        __builtin_memset(to + b * n, 0, bytes);
       }
     }
   }
-  void copy_or_clear(const float* from, int64_t n, bool copy, float* to) {
-    if (copy) {
-      __builtin_memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
-    } else {
-      __builtin_memset(to, 0, static_cast<size_t>(n) * sizeof(float));
-    }
-  }
-  void one_hot(float* to, int64_t n, int64_t line) {
-    __builtin_memset(to, 0, static_cast<size_t>(n) * sizeof(float));
-    to[line] = 1.0f;
-  }
-  void negate_values(const float* from, int64_t n, float* to) {
-    for (int64_t i = 0; i < n; ++i) to[i] = -from[i];
+  // What drives a write: a line that is 1, and minus what is to be added to its crosspoints.
+  void write_vectors(const float* values, int64_t length, int64_t line, int64_t lines, const NodeScratch& s) {
+    one_hot(s.hot, lines, line);
+    for (int64_t i = 0; i < length; ++i) s.other[i] = -values[i];
   }
 
   // ---- weights -----------------------------------------------------------------------------------
@@ -146,7 +140,7 @@ class CpuArray {
       return;
     }
     const NodeScratch& s = scratch(owner);
-    ProductArgs args = product_args(owner, node, columns, ordinal, values);
+    ProductArgs args = read_args(args_, owner, node, columns, ordinal, values);
     one_hot(s.hot, columns ? in_size_ : out_size_, slice);
     args.tile = args_.tile;
     args.tile.plane = node.number;
@@ -208,9 +202,7 @@ class CpuArray {
   bool dynamic_buffer(const Node& node, int64_t slice, const BufferRule& rule, float rho, bool gate, bool writes,
                       const NodeScratch& s) {
     const uint8_t state = node.switched[slice];
-    // A gate needs a reference: it is open until the slice has switched once.
-    const bool gated = gate && rho < 1.0f && (state & kEverSwitched) != 0;
-    const DynamicRule ready = {scaled(rule, node.running), rho, gated, (state & kJustSwitched) != 0};
+    const DynamicRule ready = dynamic_rule(scaled(rule, node.running), rho, gate, state);
     node.switched[slice] = state & kEverSwitched;
     const bool any = each_of_slice(node, slice, [&](int64_t at, int64_t i) {
       ReadStatistics<float> r = {node.mean[at], node.past_mean[at], 0.0f, 0.0f};
@@ -253,11 +245,10 @@ class CpuArray {
 
   void quantise(const float* from, int64_t vectors, int64_t lines, float bins, bool random, uint32_t stream,
                 uint32_t plane, uint64_t ordinal, float* to) {
-    const float half = __builtin_floorf(bins * 0.5f);
+    const float half = half_of_bins(bins);
     const uint32_t tag = counter_tag(stream, plane, 0);
     for (int64_t b = 0; b < vectors; ++b) {
-      const float largest = input_range(from + b * lines, lines).abs_max;
-      const float width = largest > 0.0f && half > 0.0f ? largest / half : 1.0f;
+      const float width = quantum(input_range(from + b * lines, lines).abs_max, half);
       for (int64_t j = 0; j < lines; j += kLanes) {
         const int n = static_cast<int>(lines - j < kLanes ? lines - j : kLanes);
         f32v shift = {};
@@ -313,58 +304,35 @@ class CpuArray {
       float* chi = node.buffer + (row + r) * in_size_;
       for (int64_t j = 0; j < in_size_; j += kLanes) {
         const int n = static_cast<int>(in_size_ - j < kLanes ? in_size_ - j : kLanes);
-        const f32v value = load_part(chi + j, n);
-        // Beyond this, a count has no fraction to cut off and a train no room.
-        const f32v steps = whole_steps<f32v>(value / granularity, 2147483520.0f);
-        store_part(chi + j, fma(steps, f32v{} - granularity, value), n);
+        f32v left = load_part(chi + j, n);
+        const f32v steps = take_steps<f32v>(granularity, left);
+        store_part(chi + j, left, n);
         store_part(memory_.counts + r * in_size_ + j, steps, n);
       }
     }
   }
 
  private:
-  UpdateArgs leaf_args(const Node& node, const PulseBatch& p) const {
-    UpdateArgs args = node.update;
-    args.tile = args_.tile;
-    args.tile.plane = node.number;
-    args.x = p.x;
-    args.d = p.d;
-    args.batch = p.vectors;
-    args.lr = p.lr;
-    args.rates = p.rates;
-    args.first_vector = p.first;
-    args.spans = p.spans;
-    args.ordinal = p.ordinal;
-    args.granularity = p.granularity;
-    args.update = p.params;
-    args.train_plane = p.train_plane;
-    args.write_train = p.write ? 1 : 0;
-    args.route = p.route;
-    args.window = p.window;
-    return args;
+  static void chop_lines(const float* from, int64_t vectors, int64_t lines, const uint8_t* chopper, float* to) {
+    for (int64_t b = 0; b < vectors; ++b) {
+      for (int64_t j = 0; j < lines; ++j) {
+        const float v = from[b * lines + j];
+        to[b * lines + j] = chopper[j] != 0 ? -v : v;
+      }
+    }
+  }
+  static void one_hot(float* to, int64_t n, int64_t line) {
+    __builtin_memset(to, 0, static_cast<size_t>(n) * sizeof(float));
+    to[line] = 1.0f;
   }
 
   static bool needs_whole_reads(const Node& node) { return node.read_io != nullptr && !node.reads_are_local; }
-
-  ProductArgs product_args(const Node& owner, const Node& node, bool columns, uint64_t ordinal, float* values) const {
-    ProductArgs args = {};
-    args.tile = args_.tile;
-    args.tile.threads = 1;
-    args.tile.plane = node.number;
-    args.output = values;
-    args.batch = 1;
-    args.backward = columns ? 0 : 1;
-    args.io = owner.read_io;
-    args.ordinal = ordinal;
-    args.stream = kStreamProduct + 5 * kPassRead;
-    return args;
-  }
 
   // The product of a slice alone with a line that is 1: what the whole product gives where reads are local.
   void convert(const Node& owner, const Node& node, bool columns, float* weights, int64_t length, uint64_t ordinal,
                float* values) {
     const float one = 1.0f;
-    ProductArgs args = product_args(owner, node, columns, ordinal, values);
+    ProductArgs args = read_args(args_, owner, node, columns, ordinal, values);
     args.tile.out_size = columns ? length : 1;
     args.tile.in_size = columns ? 1 : length;
     for (int64_t i = length; i < round_up(length, kPanel); ++i) weights[i] = 0.0f;
@@ -407,11 +375,11 @@ class CpuArray {
           p.granularity = 1.0f;
           p.params = args_.update;
           p.route = kUpOnly;
-          consider(update_pulsed_scratch(leaf_args(node, p)));
+          consider(update_pulsed_scratch(pulse_args(args_, node, p)));
         }
         PulseBatch rows = {};
         rows.window.rows = kRowsTogether;
-        consider(write_rows_scratch(leaf_args(node, rows)));
+        consider(write_rows_scratch(pulse_args(args_, node, rows)));
         continue;
       }
       if (node.write_update != nullptr) {
@@ -421,10 +389,10 @@ class CpuArray {
         p.granularity = 1.0f;
         p.params = node.write_update;
         p.route = kUpOnly;
-        consider(update_pulsed_scratch(leaf_args(args_.nodes[args_.count - 1], p)));
+        consider(update_pulsed_scratch(pulse_args(args_, args_.nodes[args_.count - 1], p)));
       }
       if (node.read_io != nullptr) {
-        ProductArgs args = product_args(node, node, true, 0, nullptr);
+        ProductArgs args = read_args(args_, node, node, true, 0, nullptr);
         args.tile.threads = args_.tile.threads;
         consider(product_scratch(args));
         args.backward = 1;

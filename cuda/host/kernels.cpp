@@ -4,6 +4,7 @@
 #define RPUPY_CUDA_ON_HOST
 #endif
 
+#include "../compound.cu"
 #include "../populate.cu"
 #include "../product.cu"
 #include "../update_exact.cu"

@@ -46,7 +46,10 @@ using cudaEvent_t = CUevent_st*;
 struct Index {
   unsigned x;
 };
-inline thread_local Index threadIdx, blockIdx, blockDim, gridDim;
+// Kernels ask for these all the time; the plain way to thread-local variables of a module is a call each time.
+#define RPUPY_NEAR __attribute__((tls_model("initial-exec")))
+inline thread_local RPUPY_NEAR Index threadIdx, blockIdx, blockDim, gridDim;
+#undef RPUPY_NEAR
 
 namespace rpupy {
 namespace host {

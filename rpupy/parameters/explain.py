@@ -119,6 +119,10 @@ class Explanation(Sequence[ActiveEffect]):
         return "\n".join(lines)
 
 
+#: Updates that write what was read: a vector each, however a batch is split.
+_WRITES = frozenset({"transfer_update", "refresh_update"})
+
+
 def explain(config: Parameters) -> Explanation:
     """List what acts in a configuration.
 
@@ -139,7 +143,7 @@ def explain(config: Parameters) -> Explanation:
             continue
         name, facts = ".".join(use.path), use.facts
         if use.acts:
-            if facts.splits:
+            if facts.splits and not _WRITES.intersection(use.path):
                 splits.append((name, facts.splits))
             row = _row(name, use, reference)
             if row is not None and row.size != 0:

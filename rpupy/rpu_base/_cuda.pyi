@@ -75,6 +75,7 @@ class CudaBackend:
     def array_from(self, value: _Host) -> _Plane: ...
     def read(self, array: _Plane) -> _Host: ...
     def write(self, array: DeviceArray, value: _Host) -> None: ...
+    def duplicate(self, array: _Plane) -> _Plane: ...
     def copy(self, target: DeviceArray, source: DeviceArray) -> None: ...
     def device_array(self, value: Any, name: str) -> DeviceArray | None: ...
     def wait(self) -> None: ...
@@ -124,6 +125,25 @@ class CudaBackend:
         dw_min_std: float,
         write_noise: float,
         ordinal: int,
+        threads: int,
+    ) -> None: ...
+    def update_compound(
+        self,
+        nodes: list[dict[str, Any]],
+        counters: NDArray[np.int64],
+        x: _Plane,
+        d: _Plane,
+        batch: int,
+        lr: float,
+        ordinal: int,
+        update: _Floats,
+        stepwise: bool,
+        threads: int,
+    ) -> None: ...
+    def reduce_compound(
+        self,
+        nodes: list[dict[str, Any]],
+        counters: NDArray[np.int64],
         threads: int,
     ) -> None: ...
     def populate(

@@ -282,6 +282,13 @@ cdef inline float* _floats(object array) except? NULL:
     return <float*> _data(array)
 
 
+cdef inline float _float32(double value) noexcept:
+    return <float> value
+
+
+include "_compound.pxi"
+
+
 def _c_order(shape, strides, unit):
     """Whether strides (in units, None for C order) are those of an array in C order."""
     if strides is None or math.prod(shape) == 0:
@@ -382,6 +389,14 @@ cdef class CudaBackend:
                 status = cu.wait_for(self.stream.place)
         _check(status)
 
+    def duplicate(self, array):
+        """A copy on the device; a single number stays on the host."""
+        if not isinstance(array, DeviceArray):
+            return array.copy()
+        cdef DeviceArray twin = _empty(self.stream, array.shape, array.dtype)
+        self.copy(twin, array)
+        return twin
+
     def copy(self, DeviceArray target, DeviceArray source):
         """Overwrite an array with another of the same shape."""
         _check(cu.copy_bytes(self.stream.place, target.data, source.data, target.nbytes,
@@ -455,15 +470,19 @@ cdef class CudaBackend:
         """Memory on the device that holds a float32 array, which may be on the host."""
         if isinstance(array, DeviceArray):
             return (<DeviceArray> array).data
-        cdef cnp.ndarray host = array
-        cdef size_t size = cnp.PyArray_NBYTES(host)
-        cdef const void* data = cnp.PyArray_DATA(host)
+        return self.copied(array, room)
+
+    cdef void* copied(self, object array, cu.Buffer* room) except? NULL:
+        """Memory of our own with a copy of a float32 array, wherever that is."""
+        cdef bint here = isinstance(array, DeviceArray)
+        cdef size_t size = array.nbytes
+        cdef const void* data = _data(array)
+        cdef cu.cudaMemcpyKind kind = cu.cudaMemcpyDeviceToDevice if here else cu.cudaMemcpyHostToDevice
         cdef cu.Status status
         with nogil:
             status = room.reserve(self.stream.place.device, size)
             if not status.failed():
-                status = cu.copy_bytes(self.stream.place, room.data(), data, size,
-                                       cu.cudaMemcpyHostToDevice)
+                status = cu.copy_bytes(self.stream.place, room.data(), data, size, kind)
             if status.failed():
                 # An array before this one may still be on its way.
                 cu.wait_for(self.stream.place)
@@ -629,6 +648,51 @@ cdef class CudaBackend:
                 waited = cu.wait_for_copies(self.stream.place)
         _check(status)
         return _check(waited)
+
+    def update_compound(self, list nodes, cnp.ndarray counters, x, d, int64_t batch, float lr,
+                        uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads):
+        """Run the update of a mini-batch on a compound.
+
+        `nodes` describes the tree: for each node a dict with the fields of CompoundNode in
+        csrc/kernel_table.h that its kind has.  `counters` (int64, a row for each node) move on.
+        """
+        cdef _core.CompoundArgs args
+        cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
+        cdef cu.Status status
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.nodes = <const _core.CompoundNode*> cnp.PyArray_DATA(memory)
+        args.count = <int> len(nodes)
+        args.batch = batch
+        args.lr = lr
+        args.ordinal = ordinal
+        args.update = <const float*> cnp.PyArray_DATA(update)
+        args.stepwise = stepwise
+        _check(self.scratch.reserve(self.stream.place.device, cu.update_compound_scratch(args)))
+        # Copies, also of arrays on the device: once these are made nobody waits, and what could
+        # fail has come before the first change.
+        args.x = <const float*> self.copied(x, &self.first_stage)
+        args.d = <const float*> self.copied(d, &self.second_stage)
+        with nogil:
+            status = cu.wait_for(self.stream.place)
+            if not status.failed():
+                status = cu.update_compound(self.stream.place, args, self.scratch.data())
+        self.weights_changed()
+        _check(status)
+
+    def reduce_compound(self, list nodes, cnp.ndarray counters, int threads):
+        """Compute the weights that products see from those of the planes."""
+        cdef _core.CompoundArgs args
+        cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
+        cdef cu.Status status
+        memset(&args, 0, sizeof(args))
+        args.tile = self.view
+        args.nodes = <const _core.CompoundNode*> cnp.PyArray_DATA(memory)
+        args.count = <int> len(nodes)
+        with nogil:
+            status = cu.reduce_compound(self.stream.place, args)
+        self.weights_changed()
+        _check(status)
 
     def populate(self, int number, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
                  int threads, uint32_t plane=0):

@@ -3,7 +3,7 @@ from libcpp cimport bool as cbool
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from rpupy.rpu_base._core cimport (
-    PopulateArgs, ProductArgs, UpdateArgs, UpkeepArgs,
+    CompoundArgs, PopulateArgs, ProductArgs, UpdateArgs, UpkeepArgs,
 )
 
 
@@ -67,6 +67,9 @@ cdef extern from "launchers.h" namespace "rpupy::cuda" nogil:
     int64_t longest_train(const UpdateArgs&)
     size_t update_pulsed_scratch(const UpdateArgs&)
     Status update_pulsed(const Place&, int, const UpdateArgs&, void*)
+    size_t update_compound_scratch(const CompoundArgs&)
+    Status update_compound(const Place&, const CompoundArgs&, void*)
+    Status reduce_compound(const Place&, const CompoundArgs&)
     size_t product_scratch(const ProductArgs&)
     Status product(const Place&, const ProductArgs&, void*)
     Status count_not_finite(const Place&, const float*, int64_t, uint32_t*)

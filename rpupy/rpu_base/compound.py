@@ -286,6 +286,16 @@ class CompoundTile(CoreTile):
     def _pulsed_device(self) -> bool:
         return True
 
+    @property
+    def _steps_into_compound(self) -> bool:
+        """Whether whole steps, where there are some, are written to a part with parts."""
+        return any(
+            part.plane is None
+            for node in self._nodes
+            if node.kind in ("buffered", *_CHOPPERS)
+            for part in node.children[1:]
+        )
+
     def _plane_shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
         full = (self.out_size, self.in_size)
         shapes: dict[str, tuple[tuple[int, ...], type]] = {

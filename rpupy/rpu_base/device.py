@@ -5,15 +5,25 @@ Importing this module needs neither of the compiled modules; building a tile doe
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Iterator
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from ._common import Floats
+from .compound import CompoundTile
 from .core import CoreTile
 
-__all__ = ["CudaHostTile", "CudaTile", "DeviceTile"]
+__all__ = [
+    "CudaCompoundTile",
+    "CudaHostCompoundTile",
+    "CudaHostTile",
+    "CudaTile",
+    "DeviceCompoundTile",
+    "DeviceTile",
+]
 
 
 class DeviceTile(CoreTile):
@@ -143,6 +153,44 @@ class DeviceTile(CoreTile):
         return int(self._backend.nbytes())
 
 
+class DeviceCompoundTile(CompoundTile, DeviceTile):
+    """A core tile of cells whose arrays are on a device."""
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Let what follows, of several steps that can fail, change all or nothing."""
+        backend = self._backend
+        arrays = {name: backend.duplicate(a) for name, a in self._arrays.items()}
+        counters, numbers = dict(self._counters), self._numbers()
+        try:
+            yield
+        except BaseException:
+            self._arrays, self._counters = arrays, counters
+            self._set_numbers(numbers)
+            backend.weights_changed()
+            raise
+
+    def _update_pulsed(self, x: Any, d: Any, batch: int) -> None:
+        # Between its kernels, only an update that writes to a compound looks at the device.
+        looks = self._steps_into_compound
+        with self._all_or_nothing() if looks else contextlib.nullcontext():
+            super()._update_pulsed(x, d, batch)
+
+    def set_weights(self, weights: ArrayLike) -> None:
+        """Set the weights that products see: see `CompoundTile`."""
+        with self.lock, self._all_or_nothing():
+            super().set_weights(weights)
+
+    def set_weights_uniform_random(self, low: float, high: float) -> None:
+        """Draw weights uniformly from [low, high) and set them."""
+        with self.lock, self._all_or_nothing():
+            super().set_weights_uniform_random(low, high)
+
+    def _set_hidden(self, values: dict[str, Floats]) -> None:
+        with self._all_or_nothing():
+            super()._set_hidden(values)
+
+
 class CudaTile(DeviceTile):
     """A core tile on a GPU."""
 
@@ -155,3 +203,11 @@ class CudaHostTile(DeviceTile):
 
     backend_name = "cuda_host"
     module = "rpupy.rpu_base._cuda_host"
+
+
+class CudaCompoundTile(DeviceCompoundTile, CudaTile):
+    """A core tile of cells on a GPU."""
+
+
+class CudaHostCompoundTile(DeviceCompoundTile, CudaHostTile):
+    """A core tile of cells with the CUDA kernels compiled for the host, for tests."""

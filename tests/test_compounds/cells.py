@@ -107,6 +107,28 @@ CELLS: dict[str, Any] = {
         forget_buffer=False,
         buffer_cap=2.0,
     ),
+    "gated": transfer(
+        DynamicTransferCompound,
+        in_chop_random=False,
+        in_chop_prob=0.5,
+        noise_gate=True,
+        tail_weightening=1.0,
+    ),
+    "refreshed_noisy_inputs": one_sided(
+        refresh_every=5,
+        units_in_mbatch=False,
+        refresh_upper_thres=0.1,
+        refresh_lower_thres=0.02,
+        refresh_forward=IOParameters(inp_noise=0.1, out_bound=0.1),
+    ),
+    "ten": VectorUnitCell(unit_cell_devices=[*devices() * 5]),
+    "ttv2_into_cell": BufferedTransferCompound(
+        unit_cell_devices=[devices()[0], single("SINGLE_SEQUENTIAL")],
+        units_in_mbatch=False,
+        scale_transfer_lr=False,
+        fast_lr=0.05,
+        thres_scale=12.0,
+    ),
     "nested": VectorUnitCell(
         unit_cell_devices=[
             one_sided(refresh_every=2, units_in_mbatch=False, refresh_upper_thres=0.1),

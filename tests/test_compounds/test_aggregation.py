@@ -296,6 +296,20 @@ def test_writes_follow_their_own_field() -> None:
     assert not np.array_equal(found[pulse, pulse][0], found[BATCH, pulse][0])
 
 
+def test_a_batch_in_parts_matters_to_the_update_and_not_to_writes() -> None:
+    writes = UpdateParameters(noise_aggregation=BATCH)
+    cell = transfer(transfer_update=writes)
+    assert config(cell).explain().batch_split == ()
+    splits = at_once(cell).explain().batch_split
+    assert [name for name, _ in splits] == ["update.noise_aggregation"]
+    whole, parts = (built(config(cell), (5, 19)) for _ in range(2))
+    x, d = vectors(29, (5, 19))
+    whole.update(x, d)
+    for first, last in ((0, 7), (7, 29)):
+        parts.update(x[first:last], d[first:last])
+    assert_same(whole, parts)
+
+
 # ---- devices without the form --------------------------------------------------------
 
 

@@ -30,8 +30,7 @@ from rpupy.configs import (
     VectorUnitCell,
     build_config,
 )
-from rpupy.errors import BackendUnavailableError, ConfigError
-from rpupy.rpu_base import cuda
+from rpupy.errors import ConfigError
 from rpupy.tiles import AnalogTile
 
 DEFAULTS = json.loads(
@@ -166,14 +165,6 @@ def test_what_is_not_built():
     )
     with pytest.raises(NotImplementedError, match="transfer_forward"):
         AnalogTile(2, 3, UnitCellRPUConfig(device=cell))
-
-
-@pytest.mark.skipif(not cuda.is_host_compiled(), reason="no host-compiled kernels")
-def test_compounds_stay_on_the_cpu():
-    cell = VectorUnitCell(unit_cell_devices=TWO)
-    tile = AnalogTile(2, 3, UnitCellRPUConfig(device=cell), rng=0)
-    with pytest.raises(BackendUnavailableError, match="compound tiles"):
-        tile._to_backend("cuda_host")
 
 
 def test_unequal_arrays_have_periods_by_the_number_of_slices():

@@ -279,8 +279,8 @@ def test_device_draws_follow_the_construction_seed():
     seeded = frozen_copy(config)
     object.__setattr__(seeded.device, "construction_seed", 5)
     tiles = [ReferenceTile(3, 4, seeded, np.random.SeedSequence(k)) for k in (1, 2)]
-    for name in tiles[0].hidden:
-        assert np.array_equal(tiles[0].hidden[name], tiles[1].hidden[name])
+    for name in tiles[0].plane.hidden:
+        assert np.array_equal(tiles[0].plane.hidden[name], tiles[1].plane.hidden[name])
     for tile in tiles:
         keys = {
             stream: {d.key for d in tile.log if d.counters[0, 3] >> 24 == stream}
