@@ -295,6 +295,7 @@ inline ProductArgs read_args(const CompoundArgs& compound, const CompoundNode& o
   args.io = owner.read_io;
   args.ordinal = ordinal;
   args.stream = kStreamProduct + 5 * kPassRead;
+  if (node.update.tally != nullptr) args.rounds = node.update.tally + kReadRounds;
   return args;
 }
 
@@ -439,6 +440,9 @@ class Compound {
   }
   static bool is_transfer(const Node& node) { return node.kind >= kTransfer && node.kind <= kDynamicTransfer; }
   static bool has_choppers(const Node& node) { return node.kind >= kChoppedTransfer && node.kind <= kDynamicTransfer; }
+  static void count(const Node& node, NodeEvent event) {
+    if (node.events != nullptr) ++node.events[event];
+  }
   bool by_columns(const Node& node) const { return transfer_params(node).transfer_columns != 0.0f; }
   int64_t slices(const Node& node) const { return by_columns(node) ? in_size_ : out_size_; }
   int64_t slice_length(const Node& node) const { return by_columns(node) ? out_size_ : in_size_; }
@@ -708,6 +712,7 @@ class Compound {
     const int64_t first = first_slice(node, source);
     const int64_t reads = reads_of_event(node);
     const uint64_t event = static_cast<uint64_t>(source.counters[kEvents]++);
+    if (eta != 0.0f) count(source, kTransfersDone);
     for (int64_t r = 0; r < reads && eta != 0.0f; ++r) {
       const int64_t slice = (first + r) % slices(node);
       move_slice(node, k, slice, event, eta, taken);
@@ -871,6 +876,7 @@ class Compound {
     const Node& minus = child(node, 0);
     const Node& plus = child(node, 1);
     const NodeScratch& s = array_.scratch(node);
+    count(node, kRefreshesDone);
     const uint64_t resets[2] = {static_cast<uint64_t>(minus.counters[kResets]++),
                                 static_cast<uint64_t>(plus.counters[kResets]++)};
     const uint64_t redraws[2] = {static_cast<uint64_t>(minus.counters[kRedraws]++),
@@ -1103,6 +1109,7 @@ class Compound {
     if (rows <= 0 || m.transfer_lr == 0.0f) return;
     int64_t first = node.counters[kPosition];
     const uint64_t event = static_cast<uint64_t>(node.counters[kEvents]++);
+    count(node, kTransfersDone);
     if (m.random_row != 0.0f && rows < out_size_)
       first = static_cast<int64_t>(drawn(kStreamSelect, node.number, 0, event, 1, out_size_));
     // Runs of rows that do not wrap; within one, chunks whose counts fit the scratch memory.

@@ -51,6 +51,18 @@ enum PulseRoute : int32_t {
   kDownTurnedUp = 2,  // pulses up pass by, those down move the plane up
 };
 
+// What is counted for users of a plane, and for what stands above planes; no random number depends on it.
+enum NodeEvent : int32_t {
+  kPulsesDown = 0,
+  kPulsesUp = 1,
+  kTrainSlots = 2,
+  kTrainsWritten = 3,  // trains of writes
+  kReadRounds = 4,     // of slices
+  kTransfersDone = 5,  // out of this node
+  kRefreshesDone = 6,
+  kNodeEvents = 7,
+};
+
 struct UpdateArgs {
   TileView tile;
   const float* x;  // [batch, in_size]
@@ -80,6 +92,7 @@ struct UpdateArgs {
   int32_t write_train;   // trains of a write, in streams of their own
   int32_t route;         // PulseRoute
   Window window;
+  int64_t* tally;  // added to: the first of NodeEvent; null: nobody counts
 };
 
 // What the lines of one direction have of their own; null where the parameters ask for none.
@@ -114,6 +127,7 @@ struct ProductArgs {
   float* average;  // running mean of noise management, where it has one
   // Where a trace shows the stages of csrc/mvm/io.h, as [passes, batch, lines]; null for those that nobody looks at.
   float* stages[kProductStages];
+  int64_t* rounds;  // added to: rounds of bound management over all vectors; null: nobody counts
 };
 
 // One maintenance call. Planes that an operation does not use may be null.
@@ -198,6 +212,8 @@ struct CompoundNode {
   uint8_t* in_chopper;
   uint8_t* out_chopper;
   uint8_t* switched;
+  // [kNodeEvents], of what is counted between kernels; those count in `update.tally`, of any node. Null: nobody counts.
+  int64_t* events;
 };
 
 // An update of a compound; node 0 is the root.

@@ -49,6 +49,15 @@ RPUPY_HD Region region_of(const Window& w, const TileView& tile) {
           w.columns > 0 ? w.first_column : 0, w.columns > 0 ? w.first_column + w.columns : tile.in_size};
 }
 
+// Whether the slots of the trains count for the events of the plane. An update that is cut into windows and spans counts
+// those of a vector where it reaches the first line.
+RPUPY_HD bool counts_slots(const UpdateArgs& args, const Region& region) {
+  return args.write_train != 0 || (region.row == 0 && region.column == 0);
+}
+RPUPY_HD bool reaches_first_line(const LineSpans& spans, int64_t vector) {
+  return spans.first == nullptr || (spans.first[0] <= vector && vector < spans.last[0]);
+}
+
 // How the trains of one vector are made.
 struct TrainScales {
   float d_scale;   // A: probability of a pulse on output i is |d_i| A
@@ -67,7 +76,7 @@ RPUPY_HD TrainScales train_scales(const UpdateParams& p, float lr, float granula
   TrainScales s = {0.0f, 0.0f, 0, 0};
   const bool bl_management = p.update_bl_management != 0.0f;
   const bool management = p.update_management != 0.0f || bl_management;
-  if (!(lr > 0.0f) || (management && !(x_max > 0.0f && d_max > 0.0f))) return s;
+  if (!(lr > 0.0f && x_max > 0.0f && d_max > 0.0f)) return s;
 
   float length = p.desired_bl;
   bool unit_scales = false;

@@ -93,6 +93,9 @@ inline void phase(const Each& each) {
   threads(each);
 }
 
+inline void atomicAdd(uint32_t* p, uint32_t n) { *p += n; }
+inline void atomicAdd(unsigned long long* p, unsigned long long n) { *p += n; }
+
 template <class T>
 class PerThread {
  public:
@@ -103,6 +106,11 @@ class PerThread {
 };
 
 #endif
+
+// Adds to a counter of events, which the threads of the grid share; null: nobody counts. No sum depends on the order.
+RPUPY_BLOCK void add_events(int64_t* counter, int64_t n) {
+  if (counter != nullptr) atomicAdd(reinterpret_cast<unsigned long long*>(counter), static_cast<unsigned long long>(n));
+}
 
 // Calls each(i) for the i below n, spread over all threads of the grid.
 template <class Each>

@@ -37,6 +37,7 @@ struct ProductJob {
   int32_t round;
   float input_step;
   bool backward, averaged;
+  int64_t* rounds;  // added to; null: nobody counts
 
   RPUPY_HD Block<uint32_t> block(ProductPurpose purpose, int pass, int64_t first, int64_t v) const {
     const uint32_t draw = static_cast<uint32_t>(round) << 4 | static_cast<uint32_t>(pass);
@@ -221,6 +222,7 @@ prepare_kernel(ProductJob job) {
       phase([&] {
         if (threadIdx.x != 0) return;
         state.active = active;
+        if (active) add_events(job.rounds, 1);
         state.clipped[job.round & 1] = 0;
         state.factor = factor;
       });
@@ -424,6 +426,7 @@ static ProductJob product_job(const ProductArgs& args, bool& full) {
   job.plane = args.tile.plane;
   job.input_step = converter_step(job.io.inp_res, job.io.inp_bound);
   job.averaged = averages_inputs(job.io);
+  job.rounds = args.rounds;
   for (int feed = 0; feed < kFeeds; ++feed) job.places[feed] = needs_feed(job.io, feed) ? job.feeds++ : -1;
   full = job.plan.full();
   for (int stage = 0; stage < kStages; ++stage) {

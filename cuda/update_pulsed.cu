@@ -81,6 +81,9 @@ struct ScalesJob {
   const float* d;
   int64_t batch, in_size, out_size;
   TrainScales* scales;
+  LineSpans spans;
+  int64_t* tally;  // slots and trains of writes are added to it; null: nobody counts
+  bool write;
 };
 
 RPUPY_KERNEL(kBlockThreads)
@@ -94,6 +97,9 @@ scales_kernel(ScalesJob job) {
       if (threadIdx.x == 0) {
         const float lr = job.rates == nullptr ? job.lr : magnitude(job.rates[b]);
         job.scales[b] = train_scales(job.params, lr, job.granularity, x_max[0], d_max[0]);
+        if (job.tally == nullptr || job.scales[b].length == 0) return;
+        if (reaches_first_line(job.spans, b)) add_events(job.tally + kTrainSlots, job.scales[b].length);
+        if (job.write) add_events(job.tally + kTrainsWritten, 1);
       }
     });
   }
@@ -154,6 +160,7 @@ struct PulseJob {
   float* apparent;
   uint32_t* pulse_ordinals;
   int64_t* pulse_counters;
+  int64_t* tally;  // pulses down and up are added to it; null: nobody counts
   const float* cell[kMaxCellPlanes];
 
   RPUPY_BLOCK PulseRule<Device> rule() const { return {params, keys, dw_min_std, plane}; }
@@ -249,7 +256,8 @@ struct Crosspoint {
     reach = 3;
   }
 
-  RPUPY_BLOCK void finish(const PulseJob<Device>& job, int64_t at) {
+  // `down_up`: sums of the block.
+  RPUPY_BLOCK void finish(const PulseJob<Device>& job, int64_t at, unsigned long long* down_up) {
     const uint32_t crosspoint = static_cast<uint32_t>(at);
     drain(job.rule(), crosspoint);
     if (queue.pending()) job.rule().template apply<float>(true, crosspoint, queue, w, cell);
@@ -257,10 +265,13 @@ struct Crosspoint {
     if (queue.ordinal == before) return;
     job.weights[at] = w;
     job.pulse_ordinals[at] = queue.ordinal;
+    const uint32_t down = queue.ordinal - before - up;
     if (job.pulse_counters != nullptr) {
-      job.pulse_counters[at] += queue.ordinal - before - up;
+      job.pulse_counters[at] += down;
       job.pulse_counters[job.out_size * job.in_size + at] += up;
     }
+    if (down != 0) atomicAdd(down_up + kPulsesDown, static_cast<unsigned long long>(down));
+    if (up != 0) atomicAdd(down_up + kPulsesUp, static_cast<unsigned long long>(up));
     if (job.apparent != nullptr) {
       job.apparent[at] = apparent_after_pulses(w, job.write_noise, crosspoint, queue.ordinal, job.plane, job.keys);
     }
@@ -284,10 +295,14 @@ RPUPY_KERNEL(kTileRows* kTileColumns)
 pulse_kernel(PulseJob<Device> job) {
   RPUPY_SHARED(uint32_t, x_words, kSlice* kTileColumns);
   RPUPY_SHARED(uint32_t, d_words, kSlice* kTileRows);
+  RPUPY_SHARED(unsigned long long, down_up, 2);
   PerThread<Crosspoint<Device>> crosspoints;
   const Region& region = job.region;
   const int64_t column_tiles = (region.columns() + kTileColumns - 1) / kTileColumns;
   const int64_t row_tiles = (region.rows() + kTileRows - 1) / kTileRows;
+  phase([&] {
+    if (threadIdx.x < 2) down_up[threadIdx.x] = 0;
+  });
   for (int64_t tile = blockIdx.x; tile < row_tiles * column_tiles; tile += gridDim.x) {
     const int64_t first_row = region.row + tile / column_tiles * kTileRows;
     const int64_t first_column = region.column + tile % column_tiles * kTileColumns;
@@ -330,8 +345,13 @@ pulse_kernel(PulseJob<Device> job) {
         });
       });
     }
-    threads([&] { for_crosspoint([&](int64_t at, int, int) { crosspoints.mine().finish(job, at); }); });
+    threads([&] { for_crosspoint([&](int64_t at, int, int) { crosspoints.mine().finish(job, at, down_up); }); });
   }
+  if (job.tally == nullptr) return;
+  phase([] {});
+  threads([&] {
+    if (threadIdx.x < 2) add_events(job.tally + threadIdx.x, static_cast<int64_t>(down_up[threadIdx.x]));
+  });
 }
 
 // ---- launches ------------------------------------------------------------------------------------
@@ -378,8 +398,20 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
   uint32_t* x_words = reinterpret_cast<uint32_t*>(static_cast<char*>(scratch) + layout.scale_bytes(args.batch));
   uint32_t* d_words = x_words + layout.words() * layout.in_size;
 
-  const ScalesJob scales_job = {params, magnitude(args.lr), args.granularity, args.rates,      args.x,
-                                args.d, args.batch,         layout.in_size,   layout.out_size, scales};
+  int64_t* tally = counts_slots(args, region) ? args.tally : nullptr;
+  const ScalesJob scales_job = {params,
+                                magnitude(args.lr),
+                                args.granularity,
+                                args.rates,
+                                args.x,
+                                args.d,
+                                args.batch,
+                                layout.in_size,
+                                layout.out_size,
+                                scales,
+                                args.spans,
+                                tally,
+                                args.write_train != 0};
   RPUPY_TRY(RPUPY_LAUNCH(scales_kernel, blocks_for(args.batch), kBlockThreads, place, scales_job));
 
   PulseJob<Device> pulse_job = {*reinterpret_cast<const typename Device::Params*>(args.own),
@@ -402,6 +434,7 @@ static Status update_device(const Place& place, const UpdateArgs& args, void* sc
                                 args.apparent,
                                 args.pulse_ordinals,
                                 args.pulse_counters,
+                                args.tally,
                                 {}};
   for (int plane = 0; plane < kMaxCellPlanes; ++plane) pulse_job.cell[plane] = args.cell[plane];
   const int64_t tiles =

@@ -5,10 +5,6 @@
 #include "../csrc/number.h"
 #include "launchers.h"
 
-#if defined(RPUPY_CUDA_ON_HOST)
-inline void atomicAdd(uint32_t* p, uint32_t n) { *p += n; }
-#endif
-
 namespace rpupy {
 namespace cuda {
 

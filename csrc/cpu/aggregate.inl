@@ -35,6 +35,7 @@ struct AggregatedRow {
     const Mask touched = both(not_zero(sum.all), first_lanes(n));
     if (!any(touched)) return listed;
     if (args.pulse_counters != nullptr) add_tally(args, at, n, {sum.all, sum.up});
+    if (!kRandom) s.waiting = Tally{s.waiting.all + sum.all, s.waiting.up + sum.up};
     if constexpr (!Aggregate<Device, f32v>::kReadsCell) cell = exact.load_cell(at, n);
     const Outcome<f32v> outcome = sum.outcome(cell, w);
     const Mask unsafe = both(touched, outcome.unsafe(cell, args.dw_min_std));
@@ -97,6 +98,7 @@ struct AggregatedRow {
       run_block<true>(j0, j1, live, s);
     } else {
       run_block<false>(j0, j1, live, s);
+      s.add_waiting();
     }
     if (args.apparent != nullptr) Row{args, rule, row}.show(j0, j1, s);
   }

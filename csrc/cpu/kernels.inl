@@ -18,6 +18,8 @@
 
 #include "product.inl"
 
+#include "tally.inl"
+
 #include "update.inl"
 
 #include "aggregate.inl"

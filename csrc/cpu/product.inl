@@ -226,6 +226,12 @@ struct Pass {
     }
   }
 
+  // Counts the vectors of a round. A team that splits the outputs does each vector together.
+  void count(int64_t vectors, const Member* team) const {
+    if (args.rounds == nullptr || (team != nullptr && team->number != 0)) return;
+    __atomic_fetch_add(args.rounds, vectors, __ATOMIC_RELAXED);
+  }
+
   void fill(int64_t v, int64_t from, int64_t to, float value) const {
     for (int64_t i = from; i < to; ++i) output(v)[i] = value;
   }
@@ -406,6 +412,7 @@ static void run_chunk(const Pass& pass, int64_t first, int64_t count, int64_t fr
       __builtin_memcpy(prepared, pass.input(first + s.active[a]), pass.inputs * sizeof(float));
     }
     pass.multiply<false>(active, s.prepared, s.y, from, to, s.panel, false);
+    pass.count(active, team);
     for (int64_t a = 0; a < active; ++a) {
       const int64_t v = first + s.active[a];
       for (int64_t i = from; i < to; ++i) {
@@ -434,6 +441,7 @@ static void run_chunk(const Pass& pass, int64_t first, int64_t count, int64_t fr
       s.scales[slots] = scale;
       s.active[slots++] = v;
     }
+    pass.count(slots, team);
     if (pass.full) {
       multiply_feeds(pass, first, slots, from, to, s);
     } else {

@@ -64,6 +64,9 @@ static void count_pulses(const UpdateArgs& args, int32_t* counts, void* scratch_
         meet(member);
       }
     }
+    if (args.tally != nullptr && member.number == 0) {
+      for (int64_t b = 0; b < args.batch; ++b) args.tally[kTrainSlots] += scratch.scales[b].length;
+    }
   });
 }
 

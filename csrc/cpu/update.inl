@@ -138,6 +138,21 @@ struct RowScratch {
   uint32_t queue[kColumnsPerBlock + kLanes];
   uint32_t fill[kColumnsPerBlock + kLanes];
   uint32_t before[kColumnsPerBlock];
+  // For the events of the update: pulses of computed counts that wait to be added up, and all pulses of this thread.
+  Tally waiting;
+  int64_t down, up;
+
+  void start_tally() {
+    waiting = Tally{};
+    down = up = 0;
+  }
+  void add_waiting() {
+    for (int l = 0; l < kLanes; ++l) {
+      down += waiting.all[l] - waiting.up[l];
+      up += waiting.up[l];
+    }
+    waiting = Tally{};
+  }
 };
 
 struct UpdateScratch {
@@ -333,11 +348,12 @@ struct PulseRow {
     if (args.apparent != nullptr) store(s.before + (j - j0), before);
     q.fill = q.ordinal & 3u;
     Tally tally = {};
-    if (args.pulse_counters == nullptr) {
+    if (kRandom && args.pulse_counters == nullptr) {
       q = count<kRandom, false>(j, n, live, s, q, tally);
     } else {
       q = count<kRandom, true>(j, n, live, s, q, tally);
-      add_tally(args, at, n, tally);
+      if (args.pulse_counters != nullptr) add_tally(args, at, n, tally);
+      if (!kRandom) s.waiting = Tally{s.waiting.all + tally.all, s.waiting.up + tally.up};
     }
     if (count_lanes(q.full()) >= kCrowd) q = drain(at, n, q);
     Mask pending = both(q.pending(), first_lanes(n));
@@ -406,6 +422,7 @@ struct PulseRow {
       listed = random ? run_lanes<true>(j, n, j0, live, s, listed) : run_lanes<false>(j, n, j0, live, s, listed);
     }
     run_list(listed, s, j0);
+    if (!random) s.add_waiting();
     if (args.apparent != nullptr) show(j0, j1, s);
   }
 };
@@ -436,6 +453,46 @@ static int64_t live_words(const UpdateArgs& args, const UpdateScratch& scratch, 
   return live;
 }
 
+// Counts the pulses of the words of a chunk that this member made, if they are random; the rows count the others.
+static void tally_words(const UpdateArgs& args, const UpdateScratch& scratch, const UpdatePlan& plan, int64_t words,
+                        RowScratch& rows, const Member& member) {
+  if (args.tally == nullptr || update_params(args).kind() != kRandomTrains) return;
+  SlotCounts x, d;
+  int64_t from, to;
+  member.share(words, 1, from, to);
+  const int64_t x_words = plan.x_sets * plan.x_stride;
+  WordGroup group;
+  for (int64_t k = from; k < to; k += group.count) {
+    group.count = 0;
+    for (int32_t used = 0; k + group.count < to;) {
+      const WordRef ref = scratch.refs[k + group.count];
+      const int32_t left = scratch.scales[ref.vector].length - ref.word * kSlotsPerWord;
+      if (!group.take(left < kSlotsPerWord ? left : kSlotsPerWord, used)) break;
+    }
+    count_slots(scratch.x_words + k * x_words, x_words, group, x_words, x);
+    count_slots(scratch.d_words + k * plan.d_stride, plan.d_stride, group, plan.d_stride, d);
+    const Coincidences found = coincidences(x, d);
+    if (args.route == kBothDirections) rows.down += found.equal;
+    rows.up += args.route == kDownTurnedUp ? found.equal : found.different;
+  }
+}
+
+// Adds what a member counted to the events of the plane.
+static void add_events(const UpdateArgs& args, const UpdatePlan& plan, const UpdateScratch& scratch,
+                       const RowScratch& rows, const Member& member) {
+  if (args.tally == nullptr) return;
+  __atomic_fetch_add(args.tally + kPulsesDown, rows.down, __ATOMIC_RELAXED);
+  __atomic_fetch_add(args.tally + kPulsesUp, rows.up, __ATOMIC_RELAXED);
+  if (member.number != 0 || !counts_slots(args, plan.region)) return;
+  int64_t slots = 0, written = 0;
+  for (int64_t b = 0; b < args.batch; ++b) {
+    if (reaches_first_line(args.spans, b)) slots += scratch.scales[b].length;
+    if (args.write_train != 0 && scratch.scales[b].length > 0) ++written;
+  }
+  __atomic_fetch_add(args.tally + kTrainSlots, slots, __ATOMIC_RELAXED);
+  __atomic_fetch_add(args.tally + kTrainsWritten, written, __ATOMIC_RELAXED);
+}
+
 template <class Device>
 struct AggregatedRow;
 
@@ -457,6 +514,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
 
   run_team(plan.threads, [&](const Member& member) {
     RowScratch& rows = scratch.of(member.number);
+    rows.start_tally();
     int64_t from, to;
     member.share(args.batch, 1, from, to);
     for (int64_t b = from; b < to; ++b) scratch.scales[b] = scales_of(args, b);
@@ -504,6 +562,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
       meet(member);
       make_words(args, plan, scratch.scales, scratch.refs, words, true, scratch.x_words, keys, member);
       make_words(args, plan, scratch.scales, scratch.refs, words, false, scratch.d_words, keys, member);
+      tally_words(args, scratch, plan, words, rows, member);
       meet(member);
       for (int64_t j0 = region.column; j0 < region.last_column; j0 += block) {
         const int64_t j1 = region.last_column - j0 < block ? region.last_column : j0 + block;
@@ -521,6 +580,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
       }
       meet(member);
     }
+    add_events(args, plan, scratch, rows, member);
   });
 }
 

@@ -66,8 +66,12 @@ struct WrittenRow {
       const f32v value = load_part(reinterpret_cast<const float*>(e.value) + at, n);
       const u32v word = train_word<f32v>(value, column, side, scales.length, 0,
                                          args.ordinal + static_cast<uint64_t>(vector), rule.keys);
-      const Mask hit = both(not_zero(pulses_of<f32v, kRandom>(word, slots)), first_lanes(n));
+      const u32v pulses = pulses_of<f32v, kRandom>(word, slots);
+      const Mask hit = both(not_zero(pulses), first_lanes(n));
       if (!any(hit)) continue;
+      const u32v received = select(hit, pulses, u32v{});
+      e.rows.waiting.all = e.rows.waiting.all + received;
+      e.rows.waiting.up = e.rows.waiting.up + (received & shift_right_signed(word ^ slots.d, 31));
       append(e.column + left, column, hit);
       left += append(e.value + left, word, hit);
     }
@@ -136,6 +140,10 @@ struct WrittenRow {
   void run(bool aggregates, RowEvents& e) const {
     const TrainScales scales = scales_of(args, vector);
     if (scales.words == 0) return;
+    if (args.tally != nullptr) {
+      __atomic_fetch_add(args.tally + kTrainSlots, int64_t{scales.length}, __ATOMIC_RELAXED);
+      __atomic_fetch_add(args.tally + kTrainsWritten, int64_t{1}, __ATOMIC_RELAXED);
+    }
     TrainSide side = train_side(params(), false, args.train_plane, args.write_train != 0);
     side.scale = scales.d_scale;
     uint32_t d = train_word<float>(args.d[vector * args.tile.out_size + line], static_cast<uint32_t>(line), side,
@@ -151,6 +159,7 @@ struct WrittenRow {
       }
       run_pulses<kRandom>(j0, listed, slots, e);
     }
+    e.rows.add_waiting();
   }
 };
 
@@ -164,6 +173,7 @@ static void write_rows(const UpdateArgs& args, void* scratch) {
   run_team(write_rows_threads(args), [&](const Member& member) {
     RowEvents& e =
         *reinterpret_cast<RowEvents*>(static_cast<char*>(scratch) + member.number * round_up(sizeof(RowEvents), 64));
+    e.rows.start_tally();
     int64_t from, to;
     member.share(args.window.rows, 1, from, to);
     for (int64_t k = from; k < to; ++k) {
@@ -173,6 +183,10 @@ static void write_rows(const UpdateArgs& args, void* scratch) {
       } else {
         row.template run<false>(params.aggregates(), e);
       }
+    }
+    if (args.tally != nullptr) {
+      __atomic_fetch_add(args.tally + kPulsesDown, e.rows.down, __ATOMIC_RELAXED);
+      __atomic_fetch_add(args.tally + kPulsesUp, e.rows.up, __ATOMIC_RELAXED);
     }
   });
 }

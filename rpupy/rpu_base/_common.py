@@ -175,6 +175,35 @@ def perfect_io() -> Floats:
     return values
 
 
+def conversions(io: Floats) -> tuple[int, int, int]:
+    """Count what one vector does in one round of bound management.
+
+    Parameters
+    ----------
+    io : ndarray of float32
+        What `pack_io` returned.
+
+    Returns
+    -------
+    passes : int
+        Passes over the array.
+    dac, adc : int
+        Conversions of each input and of each output; none of an exact product.
+    """
+
+    def value(name: str) -> float:
+        return float(io[_cpu.FIELDS["io"].index(name)])
+
+    if value("is_perfect") != 0.0:
+        return 1, 0, 0
+    kind = value("mv_type")
+    separate = number_of(AnalogMVType.POS_NEG_SEPARATE)
+    digital_sum = number_of(AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM)
+    passes = 2 if kind in (separate, digital_sum) else max(1, int(value("phases")))
+    # The currents of both signs meet before the converter; other passes have one each.
+    return passes, passes, 1 if kind == separate else passes
+
+
 @dataclass(frozen=True)
 class Binding:
     """A device configuration class and the kernel that it names."""

@@ -55,5 +55,6 @@ cdef cnp.ndarray _compound_nodes(list nodes, cnp.ndarray counters):
         node.in_chopper = <unsigned char*> _floats(has.get("in_chopper"))
         node.out_chopper = <unsigned char*> _floats(has.get("out_chopper"))
         node.switched = <unsigned char*> _floats(has.get("switched"))
+        node.events = node.update.tally = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> has["events"])
         node += 1
     return memory

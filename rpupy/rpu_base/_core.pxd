@@ -53,6 +53,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         int32_t write_train
         int32_t route
         Window window
+        int64_t* tally
 
     struct LineParams:
         const float* out_noise_values
@@ -79,6 +80,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         LineParams lines
         float* average
         float* stages[16]
+        int64_t* rounds
 
     struct UpkeepArgs:
         TileView tile
@@ -101,6 +103,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
 
     enum:
         kNodeCounters
+        kNodeEvents
 
     struct CompoundNode:
         int32_t kind
@@ -134,6 +137,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         uint8_t* in_chopper
         uint8_t* out_chopper
         uint8_t* switched
+        int64_t* events
 
     struct CompoundArgs:
         TileView tile

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 _Floats = NDArray[np.float32]
 _Words = NDArray[np.uint32]
+_Counts = NDArray[np.int64]
 
 # Number, whether it is pulsed, names of its parameters, names of its own planes.
 DEVICES: dict[str, tuple[int, bool, tuple[str, ...], tuple[str, ...]]]
@@ -67,7 +68,10 @@ class CpuBackend:
         drawn: dict[str, _Floats] | None = None,
         stages: dict[int, _Floats] | None = None,
         sliced: Any = None,
+        rounds: _Counts | None = None,
     ) -> None: ...
+    def uncount(self) -> None: ...
+    def settle(self) -> None: ...
     def update_exact(
         self,
         weights: _Floats,
@@ -99,6 +103,7 @@ class CpuBackend:
         write_noise: float,
         ordinal: int,
         threads: int,
+        tally: _Counts | None = None,
     ) -> None: ...
     def count_pulses(
         self,
@@ -112,6 +117,7 @@ class CpuBackend:
         first_row: int,
         rows: int,
         threads: int,
+        tally: _Counts | None = None,
     ) -> NDArray[np.int32]: ...
     def pulse_normals(
         self, crosspoints: _Words, ordinals: _Words, threads: int

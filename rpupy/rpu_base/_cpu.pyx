@@ -185,6 +185,8 @@ cdef class CpuBackend:
     cdef uint64_t packed_version
     cdef readonly uint64_t weights_version
     cdef object negative_packed
+    cdef object counting  # where the last product added its rounds, and how many
+    cdef int64_t counted
     cdef list negative  # weights as negative inputs see them, of either direction
     cdef uint64_t negative_version[2]
 
@@ -197,7 +199,7 @@ cdef class CpuBackend:
         self.view.plane = 0
         self.view.threads = 1
         self.scratch = None
-        self.packed = self.packed_of = self.negative_packed = None
+        self.packed = self.packed_of = self.negative_packed = self.counting = None
         self.weights_version = self.packed_version = 0
         self.negative = [None, None]
 
@@ -255,16 +257,17 @@ cdef class CpuBackend:
 
     def product(self, cnp.ndarray weights, cnp.ndarray inputs, cnp.ndarray outputs, int64_t batch,
                 bint backward, cnp.ndarray io, uint64_t ordinal, uint32_t stream, int threads,
-                drawn=None, stages=None, sliced=None):
+                drawn=None, stages=None, sliced=None, cnp.ndarray rounds=None):
         """Analog product of `batch` vectors; `stream` is the first of the pass.
 
         `drawn` names what the direction has of its own (`rpupy.rpu_base.periphery`), `stages`
         numbers the planes of a trace, and `sliced` stands in for the weights where the array is
-        read in time slices.
+        read in time slices.  The rounds of all vectors are added to `rounds`.
         """
         cdef _core.ProductArgs args
         cdef void* scratch
         cdef bint stale = False
+        cdef int64_t counted = 0
         memset(&args, 0, sizeof(args))
         args.tile = self.view
         args.tile.threads = threads
@@ -288,13 +291,28 @@ cdef class CpuBackend:
         if not backward:
             stale = self.take_packed(&args, weights)
         scratch = self.reserve(self.table.product_scratch(args))
+        if rounds is not None:
+            args.rounds = &counted
         with nogil:
             if stale:
                 self.table.pack_weights(args)
             self.table.product(args, scratch)
+        if rounds is not None:
+            (<int64_t*> cnp.PyArray_DATA(rounds))[0] += counted
+            self.counting = rounds
+            self.counted = counted
         if stale:
             self.packed_of = weights
             self.packed_version = self.weights_version
+
+    def uncount(self):
+        """Take back the rounds of the last product that was counted."""
+        if self.counting is not None:
+            (<int64_t*> cnp.PyArray_DATA(<cnp.ndarray> self.counting))[0] -= self.counted
+        self.counting = None
+
+    def settle(self):
+        """Add what calls have counted to the arrays that they were given: done at once here."""
 
     cdef int take_drawn(self, _core.ProductArgs* args, cnp.ndarray weights, dict drawn, bint backward) except -1:
         """Point to what the lines of a direction have of their own."""
@@ -361,8 +379,11 @@ cdef class CpuBackend:
     def update_pulsed(self, int number, cnp.ndarray weights, apparent, cnp.ndarray pulse_ordinals,
                       pulse_counters, tuple cell, cnp.ndarray own, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d,
                       int64_t batch, double lr, double granularity, double dw_min_std,
-                      double write_noise, uint64_t ordinal, int threads):
-        """Pulse trains of a mini-batch on the device with this number."""
+                      double write_noise, uint64_t ordinal, int threads, cnp.ndarray tally=None):
+        """Pulse trains of a mini-batch on the device with this number.
+
+        Pulses down, pulses up and slots of trains are added to `tally`.
+        """
         cdef _core.UpdateArgs args
         cdef void* scratch
         cdef int k
@@ -386,14 +407,19 @@ cdef class CpuBackend:
         args.own = <const float*> cnp.PyArray_DATA(own)
         for k in range(len(cell)):
             args.cell[k] = _floats(cell[k])
+        args.tally = <int64_t*> _floats(tally)
         scratch = self.reserve(self.table.update_pulsed_scratch(args))
         with nogil:
             self.table.update_pulsed[number](args, scratch)
         self.weights_version += 1
 
     def count_pulses(self, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d, int64_t batch, double lr,
-                     double granularity, uint64_t ordinal, int64_t first_row, int64_t rows, int threads):
-        """Pulses of each vector on each crosspoint of some rows, (batch, rows, in) int32; down below 0."""
+                     double granularity, uint64_t ordinal, int64_t first_row, int64_t rows, int threads,
+                     cnp.ndarray tally=None):
+        """Pulses of each vector on each crosspoint of some rows, (batch, rows, in) int32; down below 0.
+
+        Slots of trains are added to `tally`, as in `update_pulsed`.
+        """
         cdef _core.UpdateArgs args
         cdef void* scratch
         memset(&args, 0, sizeof(args))
@@ -408,6 +434,7 @@ cdef class CpuBackend:
         args.ordinal = ordinal
         args.window.first_row = first_row
         args.window.rows = rows
+        args.tally = <int64_t*> _floats(tally)
         cdef cnp.ndarray counts = np.empty((batch, rows, self.view.in_size), dtype=np.int32)
         cdef int32_t* data = <int32_t*> cnp.PyArray_DATA(counts)
         scratch = self.reserve(self.table.update_pulsed_scratch(args))

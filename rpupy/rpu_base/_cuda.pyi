@@ -6,6 +6,7 @@ from numpy.typing import DTypeLike, NDArray
 
 _Floats = NDArray[np.float32]
 _Host = NDArray[Any]
+_Counts = NDArray[np.int64]
 
 def device_count() -> int: ...
 def why_unavailable() -> str: ...
@@ -94,7 +95,11 @@ class CudaBackend:
         drawn: dict[str, _Plane] | None = None,
         stages: dict[int, _Floats] | None = None,
         sliced: Any = None,
+        rounds: _Counts | None = None,
     ) -> None: ...
+    def uncount(self) -> None: ...
+    def forget(self) -> None: ...
+    def settle(self) -> None: ...
     def update_exact(
         self,
         weights: DeviceArray,
@@ -126,6 +131,7 @@ class CudaBackend:
         write_noise: float,
         ordinal: int,
         threads: int,
+        tally: _Counts | None = None,
     ) -> None: ...
     def update_compound(
         self,

@@ -44,6 +44,12 @@ cdef int _DL_UINT = 1
 _INTERFACE = "__rpupy_host_array_interface__" if RPUPY_ON_HOST else "__cuda_array_interface__"
 
 
+#: Calls whose events may wait on the device, and numbers that one of them has.
+cdef enum:
+    _EVENT_PLACES = 256
+    _EVENTS = 4
+
+
 cdef int _check(cu.Status status) except -1:
     if status.failed():
         name = (<bytes> cu.cudaGetErrorName(status.error)).decode()
@@ -319,6 +325,10 @@ cdef class CudaBackend:
     cdef cu.Buffer first_stage
     cdef cu.Buffer second_stage
     cdef cu.Buffer counter
+    cdef DeviceArray events  # a place for each of the last calls that count, not read until somebody asks
+    cdef DeviceArray part_events  # the same for the parts of a compound, in one place for all calls
+    cdef list parts               # the host arrays that it will be added to; empty before the first call
+    cdef list counting       # the host arrays that the places will be added to, or None
     cdef readonly uint64_t weights_version
 
     def __cinit__(self, out_size, in_size, key, device=None):
@@ -335,6 +345,8 @@ cdef class CudaBackend:
         self.view.key[1] = key[1]
         self.view.threads = 1
         self.weights_version = 0
+        self.events = self.allocate((_EVENT_PLACES, _EVENTS), np.int64)
+        self.counting, self.parts = [], []
 
     @property
     def device(self):
@@ -514,16 +526,61 @@ cdef class CudaBackend:
         _check(status)
         return count == 0
 
+    # ---- events ------------------------------------------------------------------------
+
+    cdef int64_t* place_for(self, object counts) except? NULL:
+        """Memory on the device, zeros, where a call counts; NULL if nobody wants to know."""
+        if counts is None:
+            return NULL
+        if len(self.counting) == _EVENT_PLACES:
+            self.settle()
+        # What a call leaves there that fails is added to nothing.
+        self.counting.append(None)
+        return <int64_t*> self.events.data + (len(self.counting) - 1) * _EVENTS
+
+    cdef int count(self, object counts) except -1:
+        """The last call to which place_for gave memory has succeeded."""
+        if counts is not None:
+            self.counting[len(self.counting) - 1] = counts
+        return 0
+
+    def uncount(self):
+        """Take back the rounds of the last product that was counted."""
+        if self.counting:
+            self.counting[len(self.counting) - 1] = None
+
+    def forget(self):
+        """Drop what updates of a compound have counted since `settle`."""
+        if self.parts:
+            _check(cu.clear_bytes(self.stream.place, self.part_events.data, self.part_events.nbytes))
+
+    def settle(self):
+        """Add what calls have counted to the arrays that they were given."""
+        if self.parts:
+            found = self.part_events.numpy()
+            _check(cu.clear_bytes(self.stream.place, self.part_events.data, self.part_events.nbytes))
+            for events, more in zip(self.parts, found):
+                events += more
+        if not self.counting:
+            return
+        found = self.events.numpy()
+        _check(cu.clear_bytes(self.stream.place, self.events.data, self.events.nbytes))
+        for place, counts in enumerate(self.counting):
+            if counts is not None:
+                counts += found[place, :len(counts)]
+        self.counting = []
+
     # ---- kernels -----------------------------------------------------------------------
 
     def product(self, weights, inputs, outputs, int64_t batch, bint backward, cnp.ndarray io,
                 uint64_t ordinal, uint32_t stream, int threads, drawn=None, stages=None,
-                sliced=None):
+                sliced=None, rounds=None):
         """Analog product of `batch` vectors; `stream` is the first of the pass.
 
         `drawn` names what the direction has of its own (`rpupy.rpu_base.periphery`), `stages`
         numbers the planes of a trace, which are on the host, and `sliced` stands in for the
-        weights where the array is read in time slices.
+        weights where the array is read in time slices.  The rounds of all vectors are added to
+        `rounds`, at the latest by `settle`.
         """
         cdef _core.ProductArgs args
         cdef cu.Status status
@@ -562,6 +619,7 @@ cdef class CudaBackend:
             args.output = <float*> self.second_stage.data()
         else:
             args.output = _floats(outputs)
+        args.rounds = self.place_for(rounds)
         args.input = <const float*> self.staged(inputs, &self.first_stage)
         with nogil:
             status = cu.product(self.stream.place, args, self.scratch.data())
@@ -571,6 +629,7 @@ cdef class CudaBackend:
             if not status.failed():
                 status = cu.wait_for(self.stream.place)
         _check(status)
+        self.count(rounds)
         for number, plane in traced.items():
             stages[number][...] = plane.numpy()
 
@@ -606,8 +665,11 @@ cdef class CudaBackend:
     def update_pulsed(self, int number, weights, apparent, pulse_ordinals, pulse_counters, tuple cell,
                       cnp.ndarray own, cnp.ndarray update, x, d, int64_t batch, float lr,
                       float granularity, float dw_min_std, float write_noise, uint64_t ordinal,
-                      int threads):
-        """Pulse trains of a mini-batch on the device with this number."""
+                      int threads, tally=None):
+        """Pulse trains of a mini-batch on the device with this number.
+
+        Pulses down, pulses up and slots of trains are added to `tally`, at the latest by `settle`.
+        """
         cdef _core.UpdateArgs args
         cdef cu.Status status
         cdef int k
@@ -628,6 +690,7 @@ cdef class CudaBackend:
         for k in range(len(cell)):
             args.cell[k] = _floats(cell[k])
         _check(self.scratch.reserve(self.stream.place.device, cu.update_pulsed_scratch(args)))
+        args.tally = self.place_for(tally)
         args.x = <const float*> self.staged(x, &self.first_stage)
         args.d = <const float*> self.staged(d, &self.second_stage)
         with nogil:
@@ -636,6 +699,7 @@ cdef class CudaBackend:
                 status = cu.update_pulsed(self.stream.place, number, args, self.scratch.data())
         self.weights_version += 1
         self.release(x, d, status)
+        self.count(tally)
 
     cdef int release(self, object x, object d, cu.Status status) except -1:
         """Wait until the caller may change or free x and d, then raise what a call has answered."""
@@ -658,10 +722,17 @@ cdef class CudaBackend:
         """
         cdef _core.CompoundArgs args
         cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
+        cdef _core.CompoundNode* node = <_core.CompoundNode*> cnp.PyArray_DATA(memory)
         cdef cu.Status status
+        cdef int k
+        if not self.parts:
+            self.part_events = self.allocate((len(nodes), _core.kNodeEvents), np.int64)
+            self.parts = [has["events"] for has in nodes]
+        for k in range(len(nodes)):
+            node[k].update.tally = <int64_t*> self.part_events.data + k * _core.kNodeEvents
         memset(&args, 0, sizeof(args))
         args.tile = self.view
-        args.nodes = <const _core.CompoundNode*> cnp.PyArray_DATA(memory)
+        args.nodes = node
         args.count = <int> len(nodes)
         args.batch = batch
         args.lr = lr

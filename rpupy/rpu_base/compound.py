@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from rpupy import threads
 from rpupy.errors import StateError
+from rpupy.events import EventCounts
 from rpupy.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
@@ -30,7 +31,7 @@ from rpupy.parameters.enums import (
 
 from . import _common, _cpu, periphery
 from ._common import Floats, real_number, whole_number
-from .core import CoreTile, CpuTile, _check_plane_numbers
+from .core import _PART_EVENTS, CoreTile, CpuTile, _check_plane_numbers, _read_events
 from .plane import BASE_PLANES, DevicePlane
 
 #: Kinds of nodes: NodeKind in csrc/kernel_table.h.
@@ -286,6 +287,9 @@ class CompoundTile(CoreTile):
     def _pulsed_device(self) -> bool:
         return True
 
+    def _count_parts(self) -> int:
+        return len(self._nodes)
+
     @property
     def _steps_into_compound(self) -> bool:
         """Whether whole steps, where there are some, are written to a part with parts."""
@@ -342,6 +346,7 @@ class CompoundTile(CoreTile):
             "gamma": node.gamma,
             "every": node.every,
             "rate": node.rate,
+            "events": self._events[node.index],
             **{key: self._arrays[name] for key, (name, *_) in node.arrays.items()},
         }
         plane = node.plane
@@ -607,6 +612,29 @@ class CompoundTile(CoreTile):
                 self._backend.write(node.plane.true_weights, values[name])
             node.plane.bound()
         self._reduce()
+
+    # ---- events ----------------------------------------------------------------------
+
+    def _part_events(self) -> tuple[EventCounts, ...]:
+        owners = {id(part): node for node in self._nodes for part in node.children}
+        return tuple(
+            self._node_events(node, owners.get(id(node)))
+            for node in _depth_first(self._root)
+        )
+
+    def _node_events(self, node: _Node, owner: _Node | None) -> EventCounts:
+        """Return the events of a node, whose slices the node above it reads."""
+        name = f"hidden_weights{node.suffix}" if node.suffix else "weights"
+        if node.kind == "mixed":
+            name = f"hidden_weights_chi{node.suffix}"
+        counts = dict(zip(_PART_EVENTS, self._events[node.index].tolist(), strict=True))
+        rounds = counts.pop("rounds")
+        kind = type(node.config).__name__
+        if owner is None or owner.read_io is None:
+            return EventCounts(name=name, kind=kind, **counts)
+        by_rows = owner.kind in _TRANSFERS and not owner.config.transfer_columns
+        length = self.in_size if by_rows else self.out_size
+        return _read_events(name, kind, rounds, owner.read_io, 1, length, **counts)
 
     # ---- state -----------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpupy import threads
 from rpupy.errors import StateError
+from rpupy.events import EventCounts
 from rpupy.parameters.enums import AnalogMVType, PulseType
 from rpupy.parameters.in_use import parameters_in_use
 from rpupy.parameters.io import IOParametersIRDropT
@@ -38,6 +39,18 @@ _COUNTERS = (
     "init",
 )
 _DIRECTIONS = ("forward", "backward")
+#: What each part of the array counts: NodeEvent in csrc/kernel_table.h.
+_PART_EVENTS = (
+    "pulses_down",
+    "pulses_up",
+    "slots",
+    "writes",
+    "rounds",
+    "transfers",
+    "refreshes",
+)
+#: Those that a pulsed update adds to.
+_TALLY = 4
 _INPUT_STAGES = periphery.STAGES[: periphery.INPUT_STAGES]
 _UNBOUNDED = ("weights", "drift_start", "drift_previous")
 _MAX_TRAIN_WORDS = 8192
@@ -124,6 +137,9 @@ class CoreTile:
         else:
             self._forward_io = self._backward_io = _common.perfect_io()
             self._line_shapes = {name: {} for name in _DIRECTIONS}
+        # Events: rounds of each direction, and a row for each part.
+        self._rounds = {name: np.zeros(1, dtype=np.int64) for name in _DIRECTIONS}
+        self._events = np.zeros((self._count_parts(), len(_PART_EVENTS)), np.int64)
         io = getattr(self.config, "forward", None)
         self._sliced: SlicedArray | None = None
         self._sliced_version: tuple[Any, int] | None = None
@@ -145,6 +161,10 @@ class CoreTile:
         if hasattr(device, "exact_device"):
             device = device.exact_device()
         return [DevicePlane(self, device, exact)]
+
+    def _count_parts(self) -> int:
+        """Count the parts of the array that have events of their own."""
+        return len(self._planes)
 
     def _counter_names(self) -> tuple[str, ...]:
         """Names of all counters, in their order."""
@@ -359,6 +379,7 @@ class CoreTile:
             drawn,
             None,
             self._sliced_array() if which == "forward_eval" else None,
+            self._rounds[direction],
         )
         self._counters[which] += batch
 
@@ -374,6 +395,8 @@ class CoreTile:
         """
         self._counters[which] -= batch
         direction = which.removesuffix("_eval")
+        if batch > 0:
+            self._backend.uncount()
         if batch > 0 and periphery.AVERAGE in self._line_shapes[direction]:
             average = self._arrays[f"{direction}_{periphery.AVERAGE}"]
             self._backend.write(average, self._average_before)
@@ -649,7 +672,14 @@ class CoreTile:
             plane.apparent_noise,
             self._counters["update"],
             threads.get_num_threads(),
+            self._tally,
         )
+
+    @property
+    def _tally(self) -> NDArray[np.int64]:
+        """Where the pulses of the only plane are counted."""
+        tally: NDArray[np.int64] = self._events[0, :_TALLY]
+        return tally
 
     def _check_train(self, update: Floats, rate: float, granularity: float) -> None:
         """Refuse a learning rate that asks for trains that are too long."""
@@ -855,6 +885,37 @@ class CoreTile:
                     counters = np.concatenate([counters, own])
         return counters
 
+    # ---- events ----------------------------------------------------------------------
+
+    def events(self) -> tuple[EventCounts, ...]:
+        """Return what has been counted: both directions of the product, then each part."""
+        with self.lock:
+            self._backend.settle()
+            return (*map(self._product_events, _DIRECTIONS), *self._part_events())
+
+    def reset_events(self) -> None:
+        """Count from 0 again."""
+        with self.lock:
+            self._backend.settle()
+            self._events[...] = 0
+            for rounds in self._rounds.values():
+                rounds[...] = 0
+
+    def _product_events(self, direction: str) -> EventCounts:
+        back = direction == "backward"
+        io = self._backward_io if back else self._forward_io
+        rounds = int(self._rounds[direction][0])
+        lines = (self.out_size, self.in_size)
+        return _read_events(
+            direction, "product", rounds, io, *lines[:: 1 if back else -1]
+        )
+
+    def _part_events(self) -> tuple[EventCounts, ...]:
+        device = type(self._plane.device).__name__
+        counts = dict(zip(_PART_EVENTS, self._events[0].tolist(), strict=True))
+        shown = {name: counts[name] for name in _PART_EVENTS[:_TALLY]}
+        return (EventCounts(name="weights", kind=device, **shown),)
+
     # ---- state -----------------------------------------------------------------------
 
     def working_bytes(self) -> int:
@@ -864,9 +925,12 @@ class CoreTile:
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the whole state: what JSON can hold, and copies of the arrays."""
         with self.lock:
+            self._backend.settle()
+            rounds = {name: int(count[0]) for name, count in self._rounds.items()}
             meta = {
                 "key": list(self._key),
                 "counters": dict(self._counters),
+                "events": {**rounds, "parts": self._events.tolist()},
                 "learning_rate": self._learning_rate,
                 **self._numbers(),
             }
@@ -893,8 +957,9 @@ class CoreTile:
         if not isinstance(meta, dict):
             raise StateError("the core state must be an object")
         numbers = self._numbers()
-        wanted = {"key", "counters", "learning_rate", *numbers}
-        if set(meta) != wanted:
+        wanted = {"key", "counters", "events", "learning_rate", *numbers}
+        # States that were saved before events were counted lack them.
+        if {*meta, "events"} != wanted:
             raise StateError(
                 f"the core state must have {sorted(wanted)}, got {sorted(meta)}"
             )
@@ -910,6 +975,8 @@ class CoreTile:
         for name, count in counters.items():
             # The end of the range stays out of reach of what follows.
             _check_count(count, name, 2**63)
+        if "events" in meta:
+            self._check_events(meta["events"])
         _check_real(meta["learning_rate"], "learning_rate")
         self._check_numbers({name: meta[name] for name in numbers})
         planes = self._plane_shapes()
@@ -934,6 +1001,23 @@ class CoreTile:
             if dtype is np.int64 and (array < 0).any():
                 raise StateError(f"{name} must not be negative")
 
+    def _check_events(self, events: Any) -> None:
+        """Raise StateError if these are no counts of events of this tile."""
+        names = {*_DIRECTIONS, "parts"}
+        if not isinstance(events, dict) or set(events) != names:
+            raise StateError(f"events must have {sorted(names)}, got {events!r}")
+        rows = events["parts"]
+        shape = self._events.shape
+        if not (
+            isinstance(rows, list)
+            and len(rows) == shape[0]
+            and all(isinstance(row, list) and len(row) == shape[1] for row in rows)
+        ):
+            raise StateError(f"events of parts must have shape {shape}, got {rows!r}")
+        for row in ([events[name] for name in _DIRECTIONS], *rows):
+            for count in row:
+                _check_count(count, "a count of events", 2**63)
+
     def set_state(self, meta: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the whole state by one that `state` returned.
 
@@ -954,6 +1038,10 @@ class CoreTile:
             self._key = key
             counters = meta["counters"]
             self._counters = {name: counters[name] for name in self._counter_names()}
+            events = meta.get("events", {})
+            self._events[...] = events.get("parts", 0)
+            for name, rounds in self._rounds.items():
+                rounds[...] = events.get(name, 0)
             self._learning_rate = float(meta["learning_rate"])
             self._set_numbers({name: meta[name] for name in self._numbers()})
 
@@ -1032,6 +1120,29 @@ class CpuTile(CoreTile):
 
     backend_class = _cpu.CpuBackend
     backend_name = "cpu"
+
+
+def _read_events(
+    name: str,
+    kind: str,
+    rounds: int,
+    io: Floats,
+    inputs: int,
+    outputs: int,
+    **more: int,
+) -> EventCounts:
+    """Count what rounds of so many input and output lines are for their converters."""
+    passes, dac, adc = _common.conversions(io)
+    return EventCounts(
+        name=name,
+        kind=kind,
+        reads=rounds * passes,
+        dac=rounds * dac * inputs,
+        adc=rounds * adc * outputs,
+        dac_lines=inputs,
+        adc_lines=outputs,
+        **more,
+    )
 
 
 def _check_out(out: Any, shape: tuple[int, ...]) -> None:

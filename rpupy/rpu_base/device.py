@@ -160,6 +160,8 @@ class DeviceCompoundTile(CompoundTile, DeviceTile):
     def _all_or_nothing(self) -> Iterator[None]:
         """Let what follows, of several steps that can fail, change all or nothing."""
         backend = self._backend
+        backend.settle()
+        events = self._events.copy()
         arrays = {name: backend.duplicate(a) for name, a in self._arrays.items()}
         counters, numbers = dict(self._counters), self._numbers()
         try:
@@ -167,6 +169,8 @@ class DeviceCompoundTile(CompoundTile, DeviceTile):
         except BaseException:
             self._arrays, self._counters = arrays, counters
             self._set_numbers(numbers)
+            self._events[...] = events
+            backend.forget()
             backend.weights_changed()
             raise
 

@@ -172,6 +172,7 @@ class NumpyDeviceTile(CpuTile):
         if plane.pulse_counters is not None:
             counters = plane.pulse_counters.copy()
         touched = np.zeros(weights.shape, dtype=bool)
+        tally = np.zeros_like(self._tally)
         rows = max(1, min(self.out_size, _MAX_COUNTS // (batch * self.in_size)))
         vectors = max(1, min(batch, _MAX_COUNTS // (rows * self.in_size)))
         # A law of the user's may raise: nothing is written before it is through.
@@ -179,7 +180,12 @@ class NumpyDeviceTile(CpuTile):
             for first in range(0, self.out_size, rows):
                 part = slice(first, min(first + rows, self.out_size))
                 for at in range(0, batch, vectors):
-                    counts = self._counts(x, d, part, at, min(vectors, batch - at))
+                    # The trains of a vector are the same for all rows.
+                    slots = tally if first == 0 else None
+                    chunk = min(vectors, batch - at)
+                    counts = self._counts(x, d, part, at, chunk, slots)
+                    for way, sign in enumerate((-1, 1)):
+                        tally[way] += np.maximum(sign * counts, 0).sum()
                     touched[part] |= (counts != 0).any(axis=0)
                     if counters is not None:
                         for way, sign in enumerate((-1, 1)):
@@ -187,6 +193,8 @@ class NumpyDeviceTile(CpuTile):
                     self._apply(counts, part, weights, ordinals)
         self._backend.write(plane.true_weights, weights)
         self._backend.write(plane.array("pulse_ordinals"), ordinals)
+        counted = self._tally
+        counted += tally
         if counters is not None:
             self._backend.write(plane.pulse_counters, counters)
         self._backend.weights_changed()
@@ -200,7 +208,13 @@ class NumpyDeviceTile(CpuTile):
             )
 
     def _counts(
-        self, x: Floats, d: Floats, rows: slice, first: int, vectors: int
+        self,
+        x: Floats,
+        d: Floats,
+        rows: slice,
+        first: int,
+        vectors: int,
+        tally: NDArray[np.int64] | None,
     ) -> NDArray[np.int32]:
         """Pulses of some vectors on some rows, (vectors, rows, in); down below 0."""
         last = first + vectors
@@ -215,6 +229,7 @@ class NumpyDeviceTile(CpuTile):
             rows.start,
             rows.stop - rows.start,
             threads.get_num_threads(),
+            tally,
         )
 
     def _apply(

@@ -7,11 +7,13 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
+from rpupy.configs.compounds import Cell
 from rpupy.configs.devices import FloatingPointDevice, IdealDevice, PulsedDevice
 from rpupy.parameters.base import RPUConfigBase, frozen_copy
 
 from . import bench as _bench
 from .bench import Bench, NotApplicable, Probe, TileFactory
+from .cell_laws import CELL_LAWS
 from .laws import LAWS, Law
 
 __all__ = ["BrokenLaw", "BrokenLaws", "Report", "check_device", "laws"]
@@ -20,8 +22,13 @@ __all__ = ["BrokenLaw", "BrokenLaws", "Report", "check_device", "laws"]
 _MOST_CALLS = 12
 
 
-def laws() -> dict[str, str]:
+def laws(cells: bool = False) -> dict[str, str]:
     """List the laws.
+
+    Parameters
+    ----------
+    cells : bool
+        Those of unit cells and compounds; False: those of devices.
 
     Returns
     -------
@@ -35,7 +42,8 @@ def laws() -> dict[str, str]:
     >>> laws()["zero_pulses"]
     'An update without pulses changes nothing.'
     """
-    return {law.name: law.statement for law in LAWS.values()}
+    known = CELL_LAWS if cells else LAWS
+    return {law.name: law.statement for law in known.values()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,19 +162,22 @@ def check_device(
 ) -> Report:
     """Check that a device obeys the laws that hold for every device.
 
+    A unit cell or a compound has laws of its own: those that hold for it as a whole.
+
     It is run on tiles of its own, through their public methods alone, so that it works
     for a device of one's own and for another implementation of tiles as well.
 
     Parameters
     ----------
-    device : Device or RPUConfigBase
-        A device; or a configuration of a tile that has one, whose updates and products
-        some of the laws then use.
+    device : Device, Cell or RPUConfigBase
+        A device, a unit cell or a compound; or a configuration of a tile that has one,
+        whose updates and products some of the laws then use.
     tile_factory : callable, optional
         ``(out_size, in_size, rpu_config, *, rng) -> tile``, for another implementation
         or backend: a class of tiles will do. By default the one for the configuration.
     only : iterable of str, optional
-        Names of the laws to try; default: all of `laws`.
+        Names of the laws to try; default: all of `laws`, for a cell of
+        ``laws(cells=True)``.
     skip : iterable of str
         Names of laws to leave out.
     seed : int
@@ -188,7 +199,7 @@ def check_device(
         If a law does not hold: an AssertionError that lists all that do not, each with
         the smallest example that was found.
     TypeError
-        If this is no device, or a unit cell: check its devices one by one.
+        If this is no device and no cell.
     ValueError
         If `only` or `skip` has an unknown name.
 
@@ -202,15 +213,14 @@ def check_device(
     not applicable: write_noise, since the device has no write_noise_std
     """
     config = _bench.configuration_of(device)
-    kinds = (PulsedDevice, IdealDevice, FloatingPointDevice)
+    kinds = (PulsedDevice, IdealDevice, FloatingPointDevice, Cell)
     tested: Any = config.device  # type: ignore[attr-defined]
     if not isinstance(tested, kinds):
         raise TypeError(
-            "device must be a device of one element, not a unit cell or compound, got"
-            f" {type(tested).__name__}"
+            f"device must be a device or a cell of rpupy, got {type(tested).__name__}"
         )
     frozen_copy(config).validate()
-    chosen = _chosen(only, skip)
+    chosen = _chosen(only, skip, CELL_LAWS if isinstance(tested, Cell) else LAWS)
     factory = config.tile_class if tile_factory is None else tile_factory
     # What cannot even be built is not a matter of laws.
     factory(1, 1, config, rng=seed)
@@ -231,13 +241,15 @@ def check_device(
     return report
 
 
-def _chosen(only: Iterable[str] | None, skip: Iterable[str]) -> list[Law]:
+def _chosen(
+    only: Iterable[str] | None, skip: Iterable[str], known: dict[str, Law]
+) -> list[Law]:
     left_out = set(skip)
-    wanted = set(LAWS) if only is None else set(only)
+    wanted = set(known) if only is None else set(only)
     for name in wanted | left_out:
-        if name not in LAWS:
+        if name not in known:
             raise ValueError(f"only and skip must name laws of laws(), got {name!r}")
-    return [law for law in LAWS.values() if law.name in wanted - left_out]
+    return [law for law in known.values() if law.name in wanted - left_out]
 
 
 def _try(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpupy import registry
 from rpupy.errors import ConfigError, StateError
+from rpupy.events import Events
 from rpupy.parameters.base import RPUConfigBase, from_dict, frozen_copy, to_dict
 from rpupy.parameters.explain import Explanation
 from rpupy.parameters.in_use import parameters_in_use
@@ -560,6 +561,29 @@ class Tile(Programming):
             does not count them (``count_pulses``).
         """
         return self.tile.get_pulse_counters()
+
+    # ---- events ----------------------------------------------------------------------
+
+    def events(self) -> Events:
+        """Return what has happened since the tile was built, or `reset_events` called.
+
+        Reads, conversions, pulses, writes, transfers and refreshes: docs/events.md says
+        what each number means. Saved, copied and moved with the tile; looking (`trace`)
+        counts nothing, and neither does a call that fails.
+
+        Returns
+        -------
+        rpupy.events.Events
+            A row for each direction of the product and for each part of the array;
+            prints as a table. ``events.cost(costs)`` turns it into energy and time.
+        """
+        return Events(self.tile.events())
+
+    def reset_events(self) -> None:
+        """Count `events` from 0 again; nothing else changes."""
+        self.tile.reset_events()
+
+    # ---- parameters of lines ---------------------------------------------------------
 
     def get_forward_parameters(self) -> dict[str, Floats]:
         """Return copies of what the lines drew for forward when the tile was built.
