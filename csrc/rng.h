@@ -110,8 +110,8 @@ RPUPY_HD Block<u32v> philox(u32v c0, u32v c1, u32v c2, u32v c3, const RoundKeys&
   u64v o0 = e0 >> 32, o1 = e1 >> 32, o2 = e2 >> 32, o3 = e3 >> 32;
 #pragma GCC unroll 10
   for (int r = 0; r < kPhiloxRounds; ++r) {
-    const u64v k0 = u64v{} + keys.k0[r];
-    const u64v k1 = u64v{} + keys.k1[r];
+    const u64v k0 = (u64v)(u32v{} + keys.k0[r]);
+    const u64v k1 = (u64v)(u32v{} + keys.k1[r]);
     const u64v pe0 = multiply_even(e0, m0), pe1 = multiply_even(e2, m1);
     const u64v po0 = multiply_even(o0, m0), po1 = multiply_even(o2, m1);
     e0 = (pe1 >> 32) ^ e1 ^ k0;

@@ -331,6 +331,7 @@ class _Network:
         self.chains = chains
         self.crossing = crossing
         self._pivots: Matrix | None = None
+        self._factors: dict[int, tuple[Matrix, Matrix]] = {}
         if not chains.ideal:
             self._lapack = _lapack()
 
@@ -338,11 +339,16 @@ class _Network:
 
     def _chain_solve(self, block: int, right_side: Matrix) -> Matrix:
         """Solve for the nodes of a chain whose devices end at 0 V; right side (n, k)."""
-        diagonal = self.chains.diagonal(self.g.shape[1]) + self.g[block]
-        beside = np.full(len(diagonal) - 1, -1.0 / self.chains.resistance)
+        if block not in self._factors:
+            diagonal = self.chains.diagonal(self.g.shape[1]) + self.g[block]
+            beside = np.full(len(diagonal) - 1, -1.0 / self.chains.resistance)
+            if len(beside) > 0:
+                diagonal, beside, _ = self._lapack.dpttrf(diagonal, beside)
+            self._factors[block] = diagonal, beside
+        diagonal, beside = self._factors[block]
         if len(beside) == 0:
             return right_side / diagonal[0]
-        *_, solved, _ = self._lapack.dptsv(diagonal, beside, right_side)
+        solved, _ = self._lapack.dpttrs(diagonal, beside, right_side)
         return np.asarray(solved)
 
     # ---- all nodes -------------------------------------------------------------------

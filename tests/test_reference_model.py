@@ -43,6 +43,7 @@ from rpupy.configs import (
     WeightNoiseType,
     WriteNoiseDevice,
 )
+from rpupy.configs.utils import IOParametersIRDropT
 from rpupy.parameters.base import frozen_copy, thawed_copy
 from rpupy.rpu_base import _cpu
 from rpupy.rpu_base.core import CpuTile
@@ -363,6 +364,37 @@ def ios(draw):
         max_bm_res=draw(some([0.25, 1.0])),
         bm_test_negative_bound=draw(st.booleans()),
         **draw(effects()),
+    )
+
+
+@st.composite
+def sliced_ios(draw):
+    """Arrays that are read in time slices: 5 bits at most, which keeps the model quick."""
+    return IOParametersIRDropT(
+        mv_type=draw(
+            some(
+                [AnalogMVType.ONE_PASS, AnalogMVType.SPLIT_MODE, AnalogMVType.BIT_WISE]
+            )
+        ),
+        inp_res=draw(some([1 / 30, 1 / 14, 30.0])),
+        inp_noise=draw(some([0.0, 0.1])),
+        inp_sto_round=draw(st.booleans()),
+        inp_asymmetry=draw(some([0.0, 0.1])),
+        out_bound=draw(some([12.0, 0.0, 1.0])),
+        out_noise=draw(some([0.0, 0.06])),
+        out_res=draw(some([0.0, 1 / 510])),
+        out_asymmetry=draw(some([0.0, 0.1, -0.1])),
+        noise_management=draw(
+            some([NoiseManagementType.ABS_MAX, NoiseManagementType.NONE])
+        ),
+        ir_drop=draw(some([1.0, 0.0, 100.0])),
+        ir_drop_segments=draw(some([1, 2, 8])),
+        ir_drop_time_step_resolution_scale=draw(some([1.0, 0.5, 0.3])),
+        ir_drop_v_read=draw(some([0.4005, 0.4])),
+        split_mode_bit_shift=draw(some([1, 2])),
+        adc_quantization=draw(st.booleans()),
+        adc_frequency=draw(some([6.24, 100.0])),
+        ir_drop_integration_sum=draw(st.booleans()),
     )
 
 
@@ -696,6 +728,20 @@ def test_products(forward, backward, case, size, is_test):
     for operation, inputs in (("forward", shape[1]), ("backward", shape[0])):
         values = size * vectors(rng, 4, inputs)
         values[2] = 0.0
+        compare_product(tile, model, operation, values, is_test=is_test)
+
+
+@quick
+@given(io=sliced_ios(), case=cases, spare=some([0, 8, 24]), is_test=st.booleans())
+def test_products_in_time_slices(io, case, spare, is_test):
+    shape, seed, isa = case
+    config = SingleRPUConfig(forward=io, backward=io, device=IdealDevice())
+    config.mapping.max_input_size = -(-shape[1] // 8) * 8 + spare
+    tile, model = make_pair(shape, config, seed, isa)
+    rng = np.random.default_rng(seed)
+    tile.set_weights(rng.uniform(-1, 1, shape))
+    for operation, inputs in (("forward", shape[1]), ("backward", shape[0])):
+        values = vectors(rng, 4, inputs)
         compare_product(tile, model, operation, values, is_test=is_test)
 
 

@@ -113,7 +113,7 @@ class CpuArray {
           }
           for (int k = 1; k < node.children; ++k) {
             const Node& part = (&first)[k];
-            sum = fma(f32v{} + part.gamma, load_part(part.weights + i * size + j, n), sum);
+            sum = fma(all_lanes<f32v>(part.gamma), load_part(part.weights + i * size + j, n), sum);
           }
           store_part(node.weights + i * size + j, sum, n);
         }

@@ -6,7 +6,8 @@
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
-constexpr int64_t kChunk = 72;  // vectors that a thread takes through the array together: they fit an L2 cache
+// Vectors that a thread takes through the array together. A block of kDepth of their inputs fits an L2 cache.
+constexpr int64_t kChunk = kLanes == 8 ? 128 : 72;
 
 struct InputRange {
   float abs_max;
@@ -143,29 +144,36 @@ struct Pass {
   template <bool kTraced>
   void prepare(int64_t v, float factor, int round, float* prepared) const {
     const float* x = input(v);
-    const bool rounds_input = io.inp_sto_round != 0.0f && input_step > 0.0f;
-    const bool noise = io.inp_noise > 0.0f;
-    for_line_sets(0, inputs, [&](int64_t first) {
-      Block<u32v> words = {};
-      Normals<f32v> z = {};
-      if (rounds_input) words = block(kInputRound, round, 0, first, ordinal(v));
-      if (noise) z = normals<f32v>(block(kInputNoise, round, 0, first, ordinal(v)));
-      for (int l = 0; l < 4; ++l) {
-        const int64_t j = first + 16 * l;
-        const int64_t left = inputs - j;
-        if (left <= 0) break;
-        const f32v value = left >= kLanes ? load(x + j) : load_part(x + j, static_cast<int>(left));
-        const f32v shift = rounds_input ? f32v(uniform<f32v>(words.w[l]) - 0.5f) : f32v{};
-        f32v done;
-        if (kTraced) {
-          const auto see = [&](Stage stage, f32v now) { show(stage, 0, v, inputs, j, now, left); };
-          done = prepare_input(io, input_step, value, factor, shift, z.z[l], see);
-        } else {
-          done = prepare_input(io, input_step, value, factor, shift, z.z[l], NotTraced());
-        }
-        store_part_or_all(prepared + j, done, left);
+    const IOParams params = io;  // a copy, that no store to an input can change
+    const bool rounds_input = params.inp_sto_round != 0.0f && input_step > 0.0f;
+    const bool noise = params.inp_noise > 0.0f;
+    const auto convert = [&](int64_t j, f32v shift, f32v normal) {
+      const int64_t left = inputs - j;
+      const f32v value = left >= kLanes ? load(x + j) : load_part(x + j, static_cast<int>(left));
+      f32v done;
+      if (kTraced) {
+        const auto see = [&](Stage stage, f32v now) { show(stage, 0, v, inputs, j, now, left); };
+        done = prepare_input(params, input_step, value, factor, shift, normal, see);
+      } else {
+        done = prepare_input(params, input_step, value, factor, shift, normal, NotTraced());
       }
-    });
+      store_part_or_all(prepared + j, done, left);
+    };
+    if (rounds_input || noise) {
+      for_line_sets(0, inputs, [&](int64_t first) {
+        Block<u32v> words = {};
+        Normals<f32v> z = {};
+        if (rounds_input) words = block(kInputRound, round, 0, first, ordinal(v));
+        if (noise) z = normals<f32v>(block(kInputNoise, round, 0, first, ordinal(v)));
+        for (int l = 0; l < 4; ++l) {
+          const int64_t j = first + 16 * l;
+          if (j >= inputs) break;
+          convert(j, rounds_input ? f32v(uniform<f32v>(words.w[l]) - 0.5f) : f32v{}, z.z[l]);
+        }
+      });
+    } else {
+      for (int64_t j = 0; j < inputs; j += kLanes) convert(j, f32v{}, f32v{});
+    }
     for (int64_t j = inputs; j < input_stride; ++j) prepared[j] = 0.0f;
   }
 
@@ -212,10 +220,9 @@ struct Pass {
     float* packed = negative ? args.negative_packed : args.packed;
     for (int64_t k = 0; k < inputs; k += kDepth) {
       const int64_t part = inputs - k < kDepth ? inputs - k : kDepth;
-      for (int64_t i = from; i < to; i += kPanel) {
-        multiply_panel<kMagnitudes>(slots, fed + k, input_stride, panel_of(packed, i / kPanel, inputs) + k * kPanel,
-                                    kPanel, part, y + i, output_stride, k > 0);
-      }
+      multiply_panels<kMagnitudes>((to - from + kPanel - 1) / kPanel, slots, fed + k, input_stride,
+                                   panel_of(packed, from / kPanel, inputs) + k * kPanel, inputs * kPanel, part,
+                                   y + from, output_stride, k > 0);
     }
   }
 
@@ -244,7 +251,7 @@ struct ProductScratch {
 
   static int64_t floats(const Pass& pass, int64_t chunk) {
     const int64_t inputs = (pass.full ? 2 : 1) * pass.input_stride;
-    return chunk * (inputs + pass.products() * pass.output_stride) + kDepth * kPanel;
+    return chunk * (inputs + pass.products() * pass.output_stride) + kCopied * kDepth * kPanel;
   }
   static size_t bytes(const Pass& pass, int64_t chunk) {
     const size_t per_vector =
@@ -257,7 +264,7 @@ struct ProductScratch {
     fed = prepared + (pass.full ? chunk * pass.input_stride : 0);
     y = fed + chunk * pass.input_stride;
     panel = y + chunk * pass.products() * pass.output_stride;
-    facts = reinterpret_cast<InputFacts*>(panel + kDepth * kPanel);
+    facts = reinterpret_cast<InputFacts*>(panel + kCopied * kDepth * kPanel);
     scales = reinterpret_cast<VectorScale*>(facts + chunk);
     pass_facts = reinterpret_cast<PassFacts*>(scales + chunk);
     active = reinterpret_cast<int32_t*>(pass_facts + chunk * pass.passes);
@@ -273,6 +280,7 @@ struct OutputLines {
   int64_t first, to;
   float factor;
   int round;
+  const uint32_t* noise_words;  // of the output noise of the first pass, from line `first` on; null: not drawn yet
   bool& left_range;
 
   int64_t line(int l) const { return first + 16 * l; }
@@ -287,6 +295,11 @@ struct OutputLines {
     return left >= kLanes ? load(plane + line(l)) : load_part(plane + line(l), static_cast<int>(left));
   }
   Block<u32v> block(ProductPurpose purpose, int pass) const {
+    if (purpose == kOutputNoise && pass == 0 && noise_words != nullptr) {
+      Block<u32v> words;
+      for (int l = 0; l < 4; ++l) words.w[l] = load(noise_words + 16 * l);
+      return words;
+    }
     return call.block(purpose, round, pass, first, call.ordinal(v));
   }
   void see(Stage stage, int pass, int l, f32v value) const {
@@ -300,16 +313,32 @@ struct OutputLines {
   void put(int l, f32v value) const { store_part_or_all(call.output(v) + line(l), value * factor, to - line(l)); }
 };
 
+// Lines whose words are drawn before the first of them is used: of two short loops the processor has more rounds at work
+// at a time than of a long one.
+constexpr int64_t kDrawnLines = 1024;
+
 // Finishes the outputs [from, to) of a vector and tells whether one left the converter's range.
 template <bool kFull>
 static bool finish(const Pass& pass, const ProductScratch& s, int64_t v, int64_t slot, int round, int64_t from,
                    int64_t to) {
   bool left_range = false;
   const OutputPlan plan = pass.plan;  // a copy, that no store to an output can change
-  for_line_sets(from, to, [&](int64_t first) {
-    OutputLines<kFull> lines = {pass, s, v, slot, first, to, s.scales[slot].output, round, left_range};
-    finish_lines<f32v, kFull>(plan, lines);
-  });
+  const bool noise = plan.io.out_noise > 0.0f || plan.lines.out_noise_values != nullptr;
+  uint32_t* words = reinterpret_cast<uint32_t*>(s.panel);  // which has done its service
+  for (int64_t part = from; part < to; part += kDrawnLines) {
+    const int64_t end = to - part < kDrawnLines ? to : part + kDrawnLines;
+    if (noise) {
+      for_line_sets(part, end, [&](int64_t first) {
+        const Block<u32v> drawn = pass.block(kOutputNoise, round, 0, first, pass.ordinal(v));
+        for (int l = 0; l < 4; ++l) store(words + (first - part) + 16 * l, drawn.w[l]);
+      });
+    }
+    for_line_sets(part, end, [&](int64_t first) {
+      const uint32_t* drawn = noise ? words + (first - part) : nullptr;
+      OutputLines<kFull> lines = {pass, s, v, slot, first, end, s.scales[slot].output, round, drawn, left_range};
+      finish_lines<f32v, kFull>(plan, lines);
+    });
+  }
   return left_range;
 }
 

@@ -54,7 +54,7 @@ static void update_exact_bounded(const UpdateArgs& args, int64_t from, int64_t t
       f32v w = load_part(args.weights + at, n);
       for (int64_t b = 0; b < args.batch; ++b) {
         const float factor = -(args.lr * args.d[b * args.tile.out_size + i]);
-        w = clamp(fma(f32v{} + factor, load_part(args.x + b * columns + j, n), w), low, high);
+        w = clamp(fma(all_lanes<f32v>(factor), load_part(args.x + b * columns + j, n), w), low, high);
       }
       store_part(args.weights + at, w, n);
     }

@@ -6,6 +6,7 @@ Nothing here knows what a device or a noise means.  `CpuBackend` holds the named
 one core tile and runs kernels over them without the GIL; the arguments have been checked by
 `rpupy.rpu_base.core`, so that what reaches a kernel is float32, C order and of the right size.
 """
+import math
 import os
 
 import numpy as np
@@ -150,6 +151,15 @@ cdef inline float* _floats(object array) noexcept:
     return <float*> cnp.PyArray_DATA(<cnp.ndarray> array)
 
 
+cdef object _aligned(shape, dtype, make):
+    """An array of `make`, such as np.empty, that begins with a line of the cache."""
+    dtype = np.dtype(dtype)
+    nbytes = dtype.itemsize * math.prod(shape)
+    cdef cnp.ndarray memory = make(nbytes + 64, dtype=np.uint8)
+    cdef size_t at = -<size_t> cnp.PyArray_DATA(memory) & <size_t> 63
+    return memory[at : at + nbytes].view(dtype).reshape(shape)
+
+
 cdef inline float _float32(double value) noexcept:
     return _core.to_float32(value)
 
@@ -215,11 +225,14 @@ cdef class CpuBackend:
 
     def allocate(self, shape, dtype):
         """Zeros of this shape."""
-        return np.zeros(shape, dtype=dtype)
+        return _aligned(shape, dtype, np.zeros)
 
     def array_from(self, value):
         """An array of the backend's own with these numbers."""
-        return np.array(value, order="C")
+        value = np.asarray(value)
+        array = _aligned(value.shape, value.dtype, np.empty)
+        array[...] = value
+        return array
 
     def read(self, array):
         """A copy as a NumPy array."""
@@ -324,12 +337,12 @@ cdef class CpuBackend:
         """Point to room for packed weights; whether they have to be packed again."""
         cdef Py_ssize_t size = (self.view.out_size + 31) // 32 * 32 * self.view.in_size
         if self.packed is None:
-            self.packed = np.empty(size, dtype=np.float32)
+            self.packed = _aligned((size,), np.float32, np.empty)
             self.packed_of = None
         args.packed = _floats(self.packed)
         if args.negative_weights != NULL:
             if self.negative_packed is None:
-                self.negative_packed = np.empty(size, dtype=np.float32)
+                self.negative_packed = _aligned((size,), np.float32, np.empty)
                 self.packed_of = None
             args.negative_packed = _floats(self.negative_packed)
         return self.packed_of is not weights or self.packed_version != self.weights_version

@@ -420,6 +420,20 @@ def test_exact_updates_give_the_same_bits(
         same(here, there)
 
 
+@pytest.mark.parametrize("batch", [1, 20])
+def test_zeros_keep_their_signs(batch: int, backend: str) -> None:
+    here = tiles.FloatingPointTile(3, 2, rng=3)
+    here.set_weights(np.full((3, 2), -0.0))
+    there = here._to_backend(backend)
+    for tile in (here, there):
+        tile.update(np.ones((batch, 2)), np.zeros((batch, 3)))
+        assert np.signbit(tile.get_weights()[0]).all()
+        tile.set_weights([[-1e-30, 1.0]] * 3)
+        # The first product is too small for float32, and the second a zero.
+        assert np.signbit(tile.forward([[1e-30, -0.0]] * batch)).all()
+    same(here, there)
+
+
 def test_long_trains_that_need_several_launches(backend: str) -> None:
     # 700 words for each line and vector: more than the host takes in one launch.
     config = SingleRPUConfig(

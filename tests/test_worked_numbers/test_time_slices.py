@@ -1,7 +1,5 @@
 """Arrays that are read in time slices: worked numbers, and the ladder slice by slice."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -86,99 +84,26 @@ def test_eight_rows(ir_drop, expected):
     np.testing.assert_allclose(tile.forward(X_WIDE), expected, atol=2e-3)
 
 
-# ---- the ladder, slice by slice ------------------------------------------------------
+# ---- laws; tests/test_reference_model.py goes through the ladder slice by slice -----
 
 
-def ladder(weights, digits, signs, slices, rows, io):
-    """Charge of each line: one ladder for each slice, from the far end to the near one."""
-    per = rows // io.ir_drop_segments
-    scale = 25.0 / np.abs(weights).max()
-    wire = 1e-6 * io.ir_drop * io.ir_drop_rs * per
-    front = (rows - weights.shape[1]) // 2
-    result = []
-    for i, row in enumerate(weights):
-        plus, minus = np.zeros((2, rows))
-        high, sign = np.zeros((2, rows))
-        here = slice(front, front + row.size)
-        plus[here], minus[here] = (
-            scale * np.maximum(row, 0),
-            scale * np.maximum(-row, 0),
-        )
-        high[here], sign[here] = digits, signs
-        if i % 2:
-            plus, minus, high, sign = (a[::-1] for a in (plus, minus, high, sign))
-        currents = []
-        for u in range(slices):
-            on = np.where(high > u, sign, 0)
-            source = plus * (0.4 + 0.2 * on) + minus * (0.4 - 0.2 * on)
-            g = (plus + minus).reshape(-1, per).sum(axis=1) + 1e-12
-            v_of = source.reshape(-1, per).sum(axis=1) / g
-            v, r = v_of[0], 1 / g[0]
-            for segment in range(1, len(g)):
-                behind, here_r = r + wire, 1 / g[segment]
-                r = behind * here_r / (behind + here_r)
-                v = (v / behind + v_of[segment] / here_r) * r
-            currents.append((v - io.ir_drop_v_read) / (r + wire / 2))
-        currents = np.array(currents)
-        charge = currents.sum()
-        if not io.ir_drop_integration_sum:
-            points = np.concatenate([currents[:1], currents])
-            charge = (points[1:] + points[:-1]).sum() / 2
-        if io.adc_quantization:
-            charge = (
-                math.trunc(charge / 100 * io.adc_frequency) * 100 / io.adc_frequency
-            )
-        result.append(charge / (scale * 0.2 * io.levels()))
-    return np.array(result)
-
-
-def expected_output(weights, x, rows, io):
-    levels = io.levels()
-    k = np.rint(np.abs(x) * levels)
-    bits = io.bits()
-    shift = 2**io.split_mode_bit_shift
-    if io.mv_type is ONE_PASS:
-        passes = [(k, round(levels) + 1, 1)]
-    elif io.mv_type is SPLIT:
-        high_slices = 2 ** (bits - 1) // shift
-        passes = [(k % shift, shift, 1), (k // shift, high_slices, shift)]
-    else:
-        passes = [(k // 2**n % 2, 2, 2**n) for n in range(bits - 1)]
-    signs = np.sign(x)
-    return sum(
-        weight * ladder(weights, digits, signs, slices, rows, io)
-        for digits, slices, weight in passes
-    )
-
-
-@pytest.mark.parametrize("mv_type", [ONE_PASS, SPLIT, BIT_WISE])
-@pytest.mark.parametrize("summed", [True, False])
-@pytest.mark.parametrize("counted", [True, False])
-def test_against_one_ladder_for_each_slice(mv_type, summed, counted):
-    rng = np.random.default_rng(5)
-    weights = rng.uniform(-1, 1, (5, 21)).astype(np.float32)
+@pytest.mark.parametrize(
+    ("scale", "counts"), [(1.0, [3, 2, 1]), (0.75, [2, 2, 1]), (0.5, [1, 1, 1])]
+)
+def test_fewer_time_slices(scale, counts):
+    """With T slices, the last at 1, an input is on in those that begin below it."""
     tile = make_tile(
-        weights,
-        24,
-        mv_type=mv_type,
-        inp_res=1 / 62,
-        ir_drop_rs=20.0,
-        ir_drop_segments=6,
-        ir_drop_integration_sum=summed,
-        adc_quantization=counted,
-        adc_frequency=100.0,
+        np.eye(3),
+        3,
+        inp_res=1 / 6,
+        ir_drop=1e-6,
+        ir_drop_segments=1,
+        ir_drop_v_read=0.4,
+        ir_drop_time_step_resolution_scale=scale,
+        **SUM,
     )
-    io = tile.rpu_config.forward
-    x = np.rint(rng.uniform(-31, 31, (4, 21))) / 31
-    found = tile.forward(x)
-    expected = np.array([expected_output(weights, row, 24, io) for row in x])
-    if counted:
-        # A charge next to a whole number of pulses may count one more or less.
-        unit = 1 / (25 / np.abs(weights).max() * 0.2 * 31)
-        off = np.abs(found - expected) / unit
-        assert (off < 1e-3).mean() > 0.8 and (off < 40).all()
-    else:
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    found = tile.forward([1.0, -2 / 3, 1 / 3])
+    np.testing.assert_allclose(found * 3, counts * np.array([1, -1, 1]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("mv_type", [ONE_PASS, SPLIT, BIT_WISE])

@@ -133,6 +133,9 @@ class Vector:
         self.drawn = drawn or {}
         self.average = average
         self.tie_distance = math.inf
+        # Whether products are not those of the kernels to the last bit.
+        self.approximate = False
+        self.out_asymmetry = 0.0 if io is None else max(io.out_asymmetry, 0.0)
 
     def product(self, x: Floats) -> Floats:
         """Return the result, after all rounds of bound management."""
@@ -319,8 +322,8 @@ class Vector:
             strengths = self.drawn.get("out_nonlinearity", F32(0))
             factor = self.drawn["out_nonlinearity_factor"]
             y = y * factor / (np.abs(strengths * y) + F32(1))
-        if io.out_asymmetry > 0.0:
-            y = np.where(y < 0, y * (F32(1) - F32(io.out_asymmetry)), y)
+        if self.out_asymmetry != 0.0:
+            y = np.where(y < 0, y * (F32(1) - F32(self.out_asymmetry)), y)
         noises = self.drawn.get("out_noise_values")
         noisy = noises is not None or io.out_noise > 0.0
         if noisy:
@@ -328,6 +331,7 @@ class Vector:
             y = fma(F32(io.out_noise) if noises is None else noises, z, y)
         weight_noise = io.w_noise > 0.0 and io.w_noise_type is not WeightNoiseType.NONE
         uncertain = noisy or weight_noise or io.inp_noise > 0.0 or bool(self.drawn)
+        uncertain = uncertain or self.approximate
         step = self._step(io.out_res, io.out_bound)
         if step > 0:
             shift = F32(0)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpupy.parameters.enums import AnalogMVType, NoiseAggregation, PulseType
+from rpupy.parameters.io import IOParametersIRDropT
 from rpupy.parasitics import Crossbar
 
 from .aggregate import Word, portions
@@ -17,6 +18,7 @@ from .compounds import Cell, VectorCell, cell_of
 from .plane import Plane
 from .product import LineDraws, Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream, key_of
+from .time_slices import SlicedVector
 from .trains import SLOTS_PER_WORD, Train
 
 
@@ -153,9 +155,14 @@ class ReferenceTile:
             for b, x in enumerate(inputs):
                 ordinal = self.counters[name] + b
                 average = self._average(direction, io, x)
-                vector = Vector(
-                    self.random, weights, io, which, ordinal, drawn, average
-                )
+                vector: Vector
+                common: dict[str, Any] = {"which": which, "ordinal": ordinal}
+                common |= {"drawn": drawn, "average": average}
+                if isinstance(io, IOParametersIRDropT):
+                    rows = max(self.in_size, self.config.mapping.max_input_size)
+                    vector = SlicedVector(self.random, weights, io, rows=rows, **common)
+                else:
+                    vector = Vector(self.random, weights, io, **common)
                 result[b] = vector.product(x)
                 self.tie_distance[b] = vector.tie_distance
         self.counters[name] += len(inputs)
