@@ -51,6 +51,9 @@ RPUPY_HD bool less(uint32_t a, uint32_t b) { return a < b; }
 RPUPY_HD bool equal(float a, float b) { return a == b; }
 RPUPY_HD bool equal(uint32_t a, uint32_t b) { return a == b; }
 RPUPY_HD bool not_zero(uint32_t a) { return a != 0; }
+RPUPY_HD bool bit_is_set(uint32_t a, int bit) { return (a >> bit & 1u) != 0; }
+// a < b of numbers whose difference is below 2^31.
+RPUPY_HD bool less_near(uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) < 0; }
 RPUPY_HD bool both(bool a, bool b) { return a && b; }
 RPUPY_HD bool either(bool a, bool b) { return a || b; }
 RPUPY_HD bool negate(bool a) { return !a; }
@@ -87,6 +90,8 @@ RPUPY_HD uint32_t count_bits(uint32_t u) {
 #endif
 }
 RPUPY_HD float gather(const float* p, uint32_t at) { return p[at]; }
+// The same of a table of 8, which fits into a register.
+RPUPY_HD float gather_of_eight(const float* p, uint32_t at) { return p[at]; }
 // ~0 << n, which is 0 from n = 32 on.
 RPUPY_HD uint32_t shift_left_all_ones(uint32_t n) { return n < 32 ? 0xffffffffu << n : 0u; }
 

@@ -34,7 +34,7 @@ struct Mask {
 };
 #else
 struct Mask {
-  i32v m;  // every lane 0 or -1
+  i32v m;  // the sign bit of every lane counts; without AVX2, where selecting is arithmetic, all its bits are the same
 };
 #endif
 
@@ -67,6 +67,10 @@ RPUPY_HD Mask less(u32v a, u32v b) { return {_mm512_cmplt_epu32_mask((__m512i)a,
 RPUPY_HD Mask equal(f32v a, f32v b) { return {_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ)}; }
 RPUPY_HD Mask equal(u32v a, u32v b) { return {_mm512_cmpeq_epu32_mask((__m512i)a, (__m512i)b)}; }
 RPUPY_HD Mask not_zero(u32v a) { return {_mm512_test_epi32_mask((__m512i)a, (__m512i)a)}; }
+RPUPY_HD Mask bit_is_set(u32v a, int bit) {
+  return {_mm512_test_epi32_mask((__m512i)a, (__m512i)(u32v{} + (1u << bit)))};
+}
+RPUPY_HD Mask less_near(u32v a, u32v b) { return {_mm512_cmplt_epi32_mask((__m512i)(a - b), (__m512i)u32v{})}; }
 RPUPY_HD Mask both(Mask a, Mask b) { return {(__mmask16)(a.m & b.m)}; }
 RPUPY_HD Mask either(Mask a, Mask b) { return {(__mmask16)(a.m | b.m)}; }
 RPUPY_HD Mask negate(Mask a) { return {(__mmask16)~a.m}; }
@@ -84,6 +88,9 @@ RPUPY_HD u32v shift_left_all_ones(u32v n) { return (u32v)_mm512_sllv_epi32(_mm51
 RPUPY_HD f32v load_part(const float* p, int n) { return (f32v)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p); }
 RPUPY_HD void store_part(float* p, f32v v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v); }
 RPUPY_HD f32v gather(const float* p, u32v at) { return (f32v)_mm512_i32gather_ps((__m512i)at, p, 4); }
+RPUPY_HD f32v gather_of_eight(const float* p, u32v at) {
+  return (f32v)_mm512_permutexvar_ps((__m512i)at, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+}
 RPUPY_HD u32v gather(const uint32_t* p, u32v at) { return (u32v)_mm512_i32gather_epi32((__m512i)at, p, 4); }
 RPUPY_HD void scatter(float* p, u32v at, f32v v, Mask m) {
   _mm512_mask_i32scatter_ps(p, m.m, (__m512i)at, (__m512)v, 4);
@@ -100,7 +107,7 @@ RPUPY_HD int append(uint32_t* p, u32v v, Mask m) {
 #else  // vectors of 8 or 4 lanes: comparisons give whole-lane masks
 
 RPUPY_HD Mask less(f32v a, f32v b) { return {a < b}; }
-RPUPY_HD Mask less(u32v a, u32v b) { return {(i32v)(a < b)}; }
+RPUPY_HD Mask less(u32v a, u32v b) { return {(i32v)(a ^ 0x80000000u) < (i32v)(b ^ 0x80000000u)}; }
 RPUPY_HD Mask equal(f32v a, f32v b) { return {a == b}; }
 RPUPY_HD Mask equal(u32v a, u32v b) { return {(i32v)(a == b)}; }
 RPUPY_HD Mask not_zero(u32v a) { return {(i32v)(a != 0)}; }
@@ -110,6 +117,8 @@ RPUPY_HD Mask negate(Mask a) { return {~a.m}; }
 
 #if defined(__AVX2__)
 
+RPUPY_HD Mask bit_is_set(u32v a, int bit) { return {(i32v)(a << (31 - bit))}; }
+RPUPY_HD Mask less_near(u32v a, u32v b) { return {(i32v)(a - b)}; }
 RPUPY_HD f32v fma(f32v a, f32v b, f32v c) { return (f32v)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 RPUPY_HD f32v square_root(f32v a) { return (f32v)_mm256_sqrt_ps((__m256)a); }
 RPUPY_HD f32v round_even(f32v a) {
@@ -125,6 +134,9 @@ RPUPY_HD u32v join_even_odd(u64v even, u64v odd) {
 }
 RPUPY_HD u32v shift_left_all_ones(u32v n) { return (u32v)_mm256_sllv_epi32(_mm256_set1_epi32(-1), (__m256i)n); }
 RPUPY_HD f32v gather(const float* p, u32v at) { return (f32v)_mm256_i32gather_ps(p, (__m256i)at, 4); }
+RPUPY_HD f32v gather_of_eight(const float* p, u32v at) {
+  return (f32v)_mm256_permutevar8x32_ps(_mm256_loadu_ps(p), (__m256i)at);
+}
 RPUPY_HD u32v gather(const uint32_t* p, u32v at) { return (u32v)_mm256_i32gather_epi32((const int*)p, (__m256i)at, 4); }
 // A table lookup of the set bits in every nibble, added up within each 32-bit lane.
 RPUPY_HD u32v count_bits(u32v a) {
@@ -138,6 +150,8 @@ RPUPY_HD u32v count_bits(u32v a) {
 
 #else  // baseline: no fused multiply-add (or only one lane of it), so one lane after another
 
+RPUPY_HD Mask bit_is_set(u32v a, int bit) { return {(i32v)(a << (31 - bit)) >> 31}; }
+RPUPY_HD Mask less_near(u32v a, u32v b) { return {(i32v)(a - b) >> 31}; }
 template <class Op>
 RPUPY_HD f32v each_lane(Op op) {
   f32v r;
@@ -186,6 +200,7 @@ RPUPY_HD u32v gather(const uint32_t* p, u32v at) {
   for (int l = 0; l < kLanes; ++l) r[l] = p[at[l]];
   return r;
 }
+RPUPY_HD f32v gather_of_eight(const float* p, u32v at) { return gather(p, at); }
 RPUPY_HD u32v count_bits(u32v a) {
   a = a - ((a >> 1) & 0x55555555u);
   a = (a & 0x33333333u) + ((a >> 2) & 0x33333333u);
@@ -198,12 +213,23 @@ RPUPY_HD u32v count_bits(u32v a) {
 
 RPUPY_HD u32v select(Mask m, u32v a, u32v b) { return (u32v)select(m, (f32v)a, (f32v)b); }
 RPUPY_HD bool any(Mask a) { return lane_bits(a) != 0; }
+// Whole vectors are by far the most frequent, and a copy of a known size is one instruction.
 RPUPY_HD f32v load_part(const float* p, int n) {
   f32v v = {};
-  __builtin_memcpy(&v, p, 4 * static_cast<size_t>(n));
+  if (n == kLanes) {
+    __builtin_memcpy(&v, p, sizeof v);
+  } else {
+    __builtin_memcpy(&v, p, 4 * static_cast<size_t>(n));
+  }
   return v;
 }
-RPUPY_HD void store_part(float* p, f32v v, int n) { __builtin_memcpy(p, &v, 4 * static_cast<size_t>(n)); }
+RPUPY_HD void store_part(float* p, f32v v, int n) {
+  if (n == kLanes) {
+    __builtin_memcpy(p, &v, sizeof v);
+  } else {
+    __builtin_memcpy(p, &v, 4 * static_cast<size_t>(n));
+  }
+}
 template <class T, class V>
 RPUPY_HD void scatter(T* p, u32v at, V v, Mask m) {
   for (uint32_t left = lane_bits(m); left; left &= left - 1) {
@@ -211,11 +237,35 @@ RPUPY_HD void scatter(T* p, u32v at, V v, Mask m) {
     p[at[l]] = v[l];
   }
 }
+#if defined(__AVX2__)
+// For each set of lanes, the numbers of its members in their order, a byte each.
+struct LaneOrders {
+  uint64_t of[256];
+
+  constexpr LaneOrders() : of() {
+    for (int bits = 0; bits < 256; ++bits) {
+      int n = 0;
+      for (int l = 0; l < 8; ++l) {
+        if (bits >> l & 1) of[bits] |= static_cast<uint64_t>(l) << 8 * n++;
+      }
+    }
+  }
+};
+static constexpr LaneOrders kLaneOrders;
+
+RPUPY_HD int append(uint32_t* p, u32v v, Mask m) {
+  const uint32_t bits = lane_bits(m);
+  const __m256i order = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(kLaneOrders.of[bits])));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32((__m256i)v, order));
+  return __builtin_popcount(bits);
+}
+#else
 RPUPY_HD int append(uint32_t* p, u32v v, Mask m) {
   int n = 0;
   for (uint32_t left = lane_bits(m); left; left &= left - 1) p[n++] = v[__builtin_ctz(left)];
   return n;
 }
+#endif
 
 #endif
 
@@ -244,6 +294,152 @@ RPUPY_HD u32v lane_numbers() {
   return v;
 }
 RPUPY_HD Mask first_lanes(int n) { return less(lane_numbers(), u32v{} + static_cast<uint32_t>(n)); }
+
+// ---- two vectors side by side ---------------------------------------------------------------------
+
+// Chains of dependent operations leave half of the units idle that a vector of 8 lanes could use; two of them, step by
+// step, fill these. A vector of AVX-512 does so by itself, and the baseline calls a function for each fma anyway.
+#if defined(__AVX2__) && !defined(__AVX512F__)
+#define RPUPY_PAIRS 1
+#endif
+
+#if !defined(RPUPY_PAIRS)
+using f32w = f32v;
+using u32w = u32v;
+#else
+template <class V>
+struct Two {
+  V a, b;
+};
+using f32w = Two<f32v>;
+using u32w = Two<u32v>;
+using MaskW = Two<Mask>;
+
+template <>
+struct LaneTypes<f32w> {
+  using UInt = u32w;
+  using Mask = MaskW;
+  static constexpr int kLanes = 2 * RPUPY_LANES;
+};
+
+#define RPUPY_OPERATOR(op, V, S)                                               \
+  RPUPY_HD V operator op(V x, V y) { return {x.a op y.a, x.b op y.b}; }        \
+  RPUPY_HD V operator op(V x, S y) { return {x.a op y, x.b op y}; }            \
+  RPUPY_HD V operator op(S x, V y) { return {x op y.a, x op y.b}; }
+RPUPY_OPERATOR(+, f32w, float)
+RPUPY_OPERATOR(-, f32w, float)
+RPUPY_OPERATOR(*, f32w, float)
+RPUPY_OPERATOR(/, f32w, float)
+RPUPY_OPERATOR(+, u32w, uint32_t)
+RPUPY_OPERATOR(-, u32w, uint32_t)
+RPUPY_OPERATOR(&, u32w, uint32_t)
+RPUPY_OPERATOR(|, u32w, uint32_t)
+RPUPY_OPERATOR(^, u32w, uint32_t)
+#undef RPUPY_OPERATOR
+RPUPY_HD f32w operator-(f32w x) { return {-x.a, -x.b}; }
+RPUPY_HD u32w operator~(u32w x) { return {~x.a, ~x.b}; }
+RPUPY_HD u32w operator<<(u32w x, int n) { return {x.a << n, x.b << n}; }
+RPUPY_HD u32w operator>>(u32w x, int n) { return {x.a >> n, x.b >> n}; }
+
+#define RPUPY_UNARY(f, R, V) \
+  RPUPY_HD R f(V x) { return {f(x.a), f(x.b)}; }
+#define RPUPY_BINARY(f, R, V) \
+  RPUPY_HD R f(V x, V y) { return {f(x.a, y.a), f(x.b, y.b)}; }
+RPUPY_UNARY(bits_of, u32w, f32w)
+RPUPY_UNARY(float_of_bits, f32w, u32w)
+RPUPY_UNARY(signed_to_float, f32w, u32w)
+RPUPY_UNARY(truncate, u32w, f32w)
+RPUPY_UNARY(square_root, f32w, f32w)
+RPUPY_UNARY(round_even, f32w, f32w)
+RPUPY_UNARY(count_bits, u32w, u32w)
+RPUPY_UNARY(shift_left_all_ones, u32w, u32w)
+RPUPY_UNARY(not_zero, MaskW, u32w)
+RPUPY_UNARY(negate, MaskW, MaskW)
+RPUPY_BINARY(minimum, f32w, f32w)
+RPUPY_BINARY(maximum, f32w, f32w)
+RPUPY_BINARY(less, MaskW, f32w)
+RPUPY_BINARY(less, MaskW, u32w)
+RPUPY_BINARY(less_near, MaskW, u32w)
+RPUPY_BINARY(equal, MaskW, f32w)
+RPUPY_BINARY(equal, MaskW, u32w)
+RPUPY_BINARY(both, MaskW, MaskW)
+RPUPY_BINARY(either, MaskW, MaskW)
+#undef RPUPY_UNARY
+#undef RPUPY_BINARY
+RPUPY_HD f32w fma(f32w x, f32w y, f32w z) { return {fma(x.a, y.a, z.a), fma(x.b, y.b, z.b)}; }
+RPUPY_HD f32w select(MaskW m, f32w x, f32w y) { return {select(m.a, x.a, y.a), select(m.b, x.b, y.b)}; }
+RPUPY_HD u32w select(MaskW m, u32w x, u32w y) { return {select(m.a, x.a, y.a), select(m.b, x.b, y.b)}; }
+RPUPY_HD u32w shift_right_signed(u32w u, int n) { return {shift_right_signed(u.a, n), shift_right_signed(u.b, n)}; }
+RPUPY_HD MaskW bit_is_set(u32w u, int bit) { return {bit_is_set(u.a, bit), bit_is_set(u.b, bit)}; }
+RPUPY_HD bool any(MaskW m) { return any(either(m.a, m.b)); }
+RPUPY_HD int count_lanes(MaskW m) { return count_lanes(m.a) + count_lanes(m.b); }
+RPUPY_HD f32w gather(const float* p, u32w at) { return {gather(p, at.a), gather(p, at.b)}; }
+RPUPY_HD u32w gather(const uint32_t* p, u32w at) { return {gather(p, at.a), gather(p, at.b)}; }
+RPUPY_HD f32w gather_of_eight(const float* p, u32w at) { return {gather_of_eight(p, at.a), gather_of_eight(p, at.b)}; }
+template <class T, class V>
+RPUPY_HD void scatter(T* p, u32w at, Two<V> v, MaskW m) {
+  scatter(p, at.a, v.a, m.a);
+  scatter(p, at.b, v.b, m.b);
+}
+RPUPY_HD int append(uint32_t* p, u32w v, MaskW m) {
+  const int n = append(p, v.a, m.a);
+  return n + append(p + n, v.b, m.b);
+}
+template <class V, class T>
+RPUPY_HD void store(T* p, Two<V> v) {
+  store(p, v.a);
+  store(p + kLanes, v.b);
+}
+template <class V, class T>
+RPUPY_HD void store_part(T* p, Two<V> v, int n) {
+  if (n > kLanes) {
+    store(p, v.a);
+    store_part(p + kLanes, v.b, n - kLanes);
+  } else {
+    store_part(p, v.a, n);
+  }
+}
+#endif
+
+constexpr int kWideLanes = LaneTypes<f32w>::kLanes;
+
+RPUPY_HD u32w wide_lane_numbers() {
+#if !defined(RPUPY_PAIRS)
+  return lane_numbers();
+#else
+  return {lane_numbers(), lane_numbers() + static_cast<uint32_t>(kLanes)};
+#endif
+}
+
+// What one vector holds of both of them.
+RPUPY_HD u32v add_halves(u32w v) {
+#if !defined(RPUPY_PAIRS)
+  return v;
+#else
+  return v.a + v.b;
+#endif
+}
+
+RPUPY_HD auto first_wide_lanes(int n) { return less(wide_lane_numbers(), u32w{} + static_cast<uint32_t>(n)); }
+
+// Both of them at p.
+template <class V, class T>
+RPUPY_HD V load_wide(const T* p) {
+#if !defined(RPUPY_PAIRS)
+  return load(p);
+#else
+  return {load(p), load(p + kLanes)};
+#endif
+}
+template <class V, class T>
+RPUPY_HD V load_wide_part(const T* p, int n) {
+#if !defined(RPUPY_PAIRS)
+  return load_part(p, n);
+#else
+  if (n == kWideLanes) return load_wide<V>(p);
+  return {load_part(p, n < kLanes ? n : kLanes), load_part(p + kLanes, n > kLanes ? n - kLanes : 0)};
+#endif
+}
 
 // Maximum over lanes; the order does not matter to a maximum.
 RPUPY_HD float largest_lane(f32v v) {

@@ -20,8 +20,8 @@ struct Queues {
   UIntOf<F> queue;
   UIntOf<F> fill;
 
-  RPUPY_HD MaskOf<F> pending() const { return less(ordinal & 3u, fill); }
-  RPUPY_HD MaskOf<F> full() const { return less(all_lanes_of<UIntOf<F>>(3u), fill); }
+  RPUPY_HD MaskOf<F> pending() const { return less_near(ordinal & 3u, fill); }
+  RPUPY_HD MaskOf<F> full() const { return less_near(all_lanes_of<UIntOf<F>>(3u), fill); }
 
   // Appends pulses, upwards where the sign bit of `sign` is set; there must be room for them.
   RPUPY_HD void enqueue(UIntOf<F> pulses, UIntOf<F> sign) {
@@ -61,7 +61,7 @@ struct PulseRule {
     F moved = w;
     RPUPY_UNROLL
     for (uint32_t s = 0; s < 4; ++s) {
-      const MaskOf<F> up = not_zero(q.queue & (1u << s));
+      const MaskOf<F> up = bit_is_set(q.queue, static_cast<int>(s));
       moved = clamp(Device::template pulse<F>(params, cell, moved, up, z.z[s]), cell.lowest(), cell.highest());
     }
     w = select(mask, moved, w);
@@ -80,13 +80,13 @@ struct PulseRule {
     RPUPY_UNROLL
     for (uint32_t s = 0; s < 4; ++s) {
       const U position = all_lanes_of<U>(s);
-      const MaskOf<F> active = both(mask, both(less(start, position + 1u), less(position, q.fill)));
-      const MaskOf<F> up = not_zero(q.queue & (1u << s));
+      const MaskOf<F> active = both(mask, both(less_near(start, position + 1u), less_near(position, q.fill)));
+      const MaskOf<F> up = bit_is_set(q.queue, static_cast<int>(s));
       const F moved = Device::template pulse<F>(params, cell, w, up, z.z[s]);
       w = select(active, clamp(moved, cell.lowest(), cell.highest()), w);
     }
     const U four = all_lanes_of<U>(4u);
-    const U done = select(less(four, q.fill), four, q.fill);
+    const U done = select(less_near(four, q.fill), four, q.fill);
     q.ordinal = select(mask, q.ordinal + (done - start), q.ordinal);
     q.queue = select(mask, q.queue >> 4, q.queue);
     q.fill = select(mask, q.fill - done, q.fill);

@@ -103,28 +103,57 @@ RPUPY_HD Block<uint32_t> philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t 
 #if defined(RPUPY_CPU_UNIT)
 // Even and odd lanes run in 64-bit lanes of their own, the form in which a 32 x 32 -> 64 bit product is one
 // instruction. Only the low halves count; what stands in the high ones is never read.
-RPUPY_HD Block<u32v> philox(u32v c0, u32v c1, u32v c2, u32v c3, const RoundKeys& keys) {
+template <int kSets>
+RPUPY_HD void philox_sets(const u32v (&c0)[kSets], const u32v (&c1)[kSets], const u32v (&c2)[kSets],
+                          const u32v (&c3)[kSets], const RoundKeys& keys, Block<u32v> (&out)[kSets]) {
   const u64v m0 = u64v{} + 0xD2511F53u;
   const u64v m1 = u64v{} + 0xCD9E8D57u;
-  u64v e0 = (u64v)c0, e1 = (u64v)c1, e2 = (u64v)c2, e3 = (u64v)c3;
-  u64v o0 = e0 >> 32, o1 = e1 >> 32, o2 = e2 >> 32, o3 = e3 >> 32;
+  u64v s[4][2 * kSets];
+#pragma GCC unroll 2
+  for (int k = 0; k < kSets; ++k) {
+    const u32v* start[4] = {&c0[k], &c1[k], &c2[k], &c3[k]};
+#pragma GCC unroll 4
+    for (int n = 0; n < 4; ++n) {
+      s[n][2 * k] = (u64v)*start[n];
+      s[n][2 * k + 1] = s[n][2 * k] >> 32;
+    }
+  }
 #pragma GCC unroll 10
   for (int r = 0; r < kPhiloxRounds; ++r) {
     const u64v k0 = (u64v)(u32v{} + keys.k0[r]);
     const u64v k1 = (u64v)(u32v{} + keys.k1[r]);
-    const u64v pe0 = multiply_even(e0, m0), pe1 = multiply_even(e2, m1);
-    const u64v po0 = multiply_even(o0, m0), po1 = multiply_even(o2, m1);
-    e0 = (pe1 >> 32) ^ e1 ^ k0;
-    e1 = pe1;
-    e2 = (pe0 >> 32) ^ e3 ^ k1;
-    e3 = pe0;
-    o0 = (po1 >> 32) ^ o1 ^ k0;
-    o1 = po1;
-    o2 = (po0 >> 32) ^ o3 ^ k1;
-    o3 = po0;
+#pragma GCC unroll 4
+    for (int k = 0; k < 2 * kSets; ++k) {
+      const u64v p0 = multiply_even(s[0][k], m0), p1 = multiply_even(s[2][k], m1);
+      s[0][k] = (p1 >> 32) ^ (s[1][k] ^ k0);
+      s[1][k] = p1;
+      s[2][k] = (p0 >> 32) ^ (s[3][k] ^ k1);
+      s[3][k] = p0;
+    }
   }
-  return {{join_even_odd(e0, o0), join_even_odd(e1, o1), join_even_odd(e2, o2), join_even_odd(e3, o3)}};
+#pragma GCC unroll 2
+  for (int k = 0; k < kSets; ++k) {
+#pragma GCC unroll 4
+    for (int n = 0; n < 4; ++n) out[k].w[n] = join_even_odd(s[n][2 * k], s[n][2 * k + 1]);
+  }
 }
+
+RPUPY_HD Block<u32v> philox(u32v c0, u32v c1, u32v c2, u32v c3, const RoundKeys& keys) {
+  Block<u32v> out[1];
+  philox_sets<1>({c0}, {c1}, {c2}, {c3}, keys, out);
+  return out[0];
+}
+
+#if defined(RPUPY_PAIRS)
+RPUPY_HD Block<u32w> philox(u32w c0, u32w c1, u32w c2, u32w c3, const RoundKeys& keys) {
+  Block<u32v> out[2];
+  philox_sets<2>({c0.a, c0.b}, {c1.a, c1.b}, {c2.a, c2.b}, {c3.a, c3.b}, keys, out);
+  Block<u32w> both_sets;
+#pragma GCC unroll 4
+  for (int n = 0; n < 4; ++n) both_sets.w[n] = {out[0].w[n], out[1].w[n]};
+  return both_sets;
+}
+#endif
 #endif
 
 // Uniform in [0, 1) on a grid of 2^-24.
@@ -171,7 +200,7 @@ RPUPY_HD void normal_pair(UIntOf<F> radius_word, UIntOf<F> angle_word, F& z0, F&
   c = fma(c, v, all_lanes<F>(0.015854323282837868f));
   c = fma(c, v, all_lanes<F>(-0.3084251284599304f));
   c = fma(c, v, all_lanes<F>(1.0f));
-  const MaskOf<F> odd = not_zero(angle_word & 0x40000000u);
+  const MaskOf<F> odd = bit_is_set(angle_word, 30);
   const U cos_sign = (angle_word + 0x40000000u) & 0x80000000u;
   const U sin_sign = angle_word & 0x80000000u;
   z0 = radius * float_of_bits(bits_of(select(odd, s, c)) ^ cos_sign);

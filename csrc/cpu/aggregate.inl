@@ -8,7 +8,7 @@ namespace RPUPY_ISA_NAME {
 template <class Device>
 struct AggregatedRow {
   using Row = PulseRow<Device>;
-  using Cell = typename Device::template Cell<f32v>;
+  using Cell = typename Device::template Cell<f32w>;
 
   const UpdateArgs& args;
   PulseRule<Device> rule;
@@ -20,35 +20,35 @@ struct AggregatedRow {
     const Row exact = {args, rule, row};
     const int64_t at = row + j;
     exact.prefetch(at + kPrefetchAhead);
-    const u32v ordinal = load_part(args.pulse_ordinals + at, n);
+    const u32w ordinal = load_wide_part<u32w>(args.pulse_ordinals + at, n);
     if (args.apparent != nullptr) store(s.before + (j - j0), ordinal);
-    f32v w = load_part(args.weights + at, n);
-    Aggregate<Device, f32v> sum;
+    f32w w = load_wide_part<f32w>(args.weights + at, n);
+    Aggregate<Device, f32w> sum;
     Cell cell;
-    if constexpr (Aggregate<Device, f32v>::kReadsCell) cell = exact.load_cell(at, n);
+    if constexpr (Aggregate<Device, f32w>::kReadsCell) cell = exact.load_cell(at, n);
     sum.start(w);
     for (int64_t k = 0; k < live; ++k) {
       const LiveWord& word = s.live[k];
-      const u32v x = load(word.x + j);
-      sum.take(rule.params, cell, pulses_of<f32v, kRandom>(x, word.slots), x ^ word.slots.d);
+      const u32w x = load_wide<u32w>(word.x + j);
+      sum.take(rule.params, cell, pulses_of<f32w, kRandom>(x, word.slots), x ^ word.slots.d);
     }
-    const Mask touched = both(not_zero(sum.all), first_lanes(n));
+    const MaskOf<f32w> touched = both(not_zero(sum.all), first_wide_lanes(n));
     if (!any(touched)) return listed;
     if (args.pulse_counters != nullptr) add_tally(args, at, n, {sum.all, sum.up});
-    if (!kRandom) s.waiting = Tally{s.waiting.all + sum.all, s.waiting.up + sum.up};
-    if constexpr (!Aggregate<Device, f32v>::kReadsCell) cell = exact.load_cell(at, n);
-    const Outcome<f32v> outcome = sum.outcome(cell, w);
-    const Mask unsafe = both(touched, outcome.unsafe(cell, args.dw_min_std));
-    const Mask safe = both(touched, negate(unsafe));
+    if (!kRandom) s.wait({sum.all, sum.up});
+    if constexpr (!Aggregate<Device, f32w>::kReadsCell) cell = exact.load_cell(at, n);
+    const Outcome<f32w> outcome = sum.outcome(cell, w);
+    const MaskOf<f32w> unsafe = both(touched, outcome.unsafe(cell, args.dw_min_std));
+    const MaskOf<f32w> safe = both(touched, negate(unsafe));
     if (any(safe)) {
-      const u32v crosspoint = lane_numbers() + static_cast<uint32_t>(at);
-      const f32v noise = aggregated_noise<f32v>(crosspoint, ordinal, args.dw_min_std, args.tile.plane, rule.keys);
-      const f32v moved = clamp(outcome.weight(noise), cell.lowest(), cell.highest());
+      const u32w crosspoint = wide_lane_numbers() + static_cast<uint32_t>(at);
+      const f32w noise = aggregated_noise<f32w>(crosspoint, ordinal, args.dw_min_std, args.tile.plane, rule.keys);
+      const f32w moved = clamp(outcome.weight(noise), cell.lowest(), cell.highest());
       store_part(args.weights + at, select(safe, moved, w), n);
       store_part(args.pulse_ordinals + at, select(safe, ordinal + sum.all, ordinal), n);
     }
     if (!any(unsafe)) return listed;
-    return listed + append(s.column + listed, lane_numbers() + static_cast<uint32_t>(j), unsafe);
+    return listed + append(s.column + listed, wide_lane_numbers() + static_cast<uint32_t>(j), unsafe);
   }
 
   // The crosspoints of the list, pulse by pulse.
@@ -56,27 +56,27 @@ struct AggregatedRow {
   void run_list(int64_t listed, int64_t live, RowScratch& s, int64_t j0) const {
     float* weights = args.weights + row;
     uint32_t* ordinals = args.pulse_ordinals + row;
-    for (int64_t at = 0; at < listed; at += kLanes) {
-      const int n = static_cast<int>(listed - at < kLanes ? listed - at : kLanes);
-      const Mask mask = first_lanes(n);
+    for (int64_t at = 0; at < listed; at += kWideLanes) {
+      const int n = static_cast<int>(listed - at < kWideLanes ? listed - at : kWideLanes);
+      const MaskOf<f32w> mask = first_wide_lanes(n);
       // Lanes behind the end of the list stand on a column of this block; the mask keeps them from moving it.
-      const u32v column = select(mask, load(s.column + at), u32v{} + static_cast<uint32_t>(j0));
-      const u32v crosspoint = column + static_cast<uint32_t>(row);
-      Queues<f32v> q = {gather(ordinals, column), u32v{}, u32v{}};
+      const u32w column = select(mask, load_wide<u32w>(s.column + at), u32w{} + static_cast<uint32_t>(j0));
+      const u32w crosspoint = column + static_cast<uint32_t>(row);
+      Queues<f32w> q = {gather(ordinals, column), u32w{}, u32w{}};
       q.fill = q.ordinal & 3u;
       const Cell cell = Row::read_cell([&](int plane) { return gather(args.cell[plane] + row, column); });
-      f32v w = gather(weights, column);
+      f32w w = gather(weights, column);
       for (int64_t k = 0; k < live; ++k) {
-        const u32v x = gather(s.live[k].x, column);
+        const u32w x = gather(s.live[k].x, column);
         for_halves(s.live[k].slots, [&](const Slots& half) {
-          while (any(less(u32v{} + kQueueRoom, q.fill))) {
-            rule.template apply<f32v>(q.full(), crosspoint, q, w, cell);
+          while (any(less_near(u32w{} + kQueueRoom, q.fill))) {
+            rule.template apply<f32w>(q.full(), crosspoint, q, w, cell);
           }
-          q.enqueue(pulses_of<f32v, kRandom>(x, half), x ^ half.d);
+          q.enqueue(pulses_of<f32w, kRandom>(x, half), x ^ half.d);
         });
       }
-      for (Mask left = q.pending(); any(left); left = q.pending()) {
-        rule.template apply<f32v>(left, crosspoint, q, w, cell);
+      for (MaskOf<f32w> left = q.pending(); any(left); left = q.pending()) {
+        rule.template apply<f32w>(left, crosspoint, q, w, cell);
       }
       scatter(weights, column, w, mask);
       scatter(ordinals, column, q.ordinal, mask);
@@ -86,8 +86,8 @@ struct AggregatedRow {
   template <bool kRandom>
   void run_block(int64_t j0, int64_t j1, int64_t live, RowScratch& s) const {
     int64_t listed = 0;
-    for (int64_t j = j0; j < j1; j += kLanes) {
-      const int n = static_cast<int>(j1 - j < kLanes ? j1 - j : kLanes);
+    for (int64_t j = j0; j < j1; j += kWideLanes) {
+      const int n = static_cast<int>(j1 - j < kWideLanes ? j1 - j : kWideLanes);
       listed = run_lanes<kRandom>(j, n, j0, live, s, listed);
     }
     run_list<kRandom>(listed, live, s, j0);

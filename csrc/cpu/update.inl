@@ -118,40 +118,48 @@ struct LiveWord {
 };
 
 // Pulses of a set of lanes, all of them and those that went up.
+template <class V>
 struct Tally {
-  u32v all, up;
+  V all, up;
 };
 
-static void add_tally(const UpdateArgs& args, int64_t at, int n, const Tally& tally) {
+static void add_tally(const UpdateArgs& args, int64_t at, int n, const Tally<u32w>& tally) {
   int64_t* down = args.pulse_counters + at;
   int64_t* up = down + args.tile.out_size * args.tile.in_size;
+  uint32_t all[kWideLanes], upwards[kWideLanes];
+  store(all, tally.all);
+  store(upwards, tally.up);
   for (int l = 0; l < n; ++l) {
-    down[l] += tally.all[l] - tally.up[l];
-    up[l] += tally.up[l];
+    down[l] += all[l] - upwards[l];
+    up[l] += upwards[l];
   }
 }
 
 // What a thread needs for a row: its live words, and the crosspoints whose queues wait for another block of draws.
 struct RowScratch {
   LiveWord live[2 * kWordsPerChunk];
-  uint32_t column[kColumnsPerBlock + kLanes];
-  uint32_t queue[kColumnsPerBlock + kLanes];
-  uint32_t fill[kColumnsPerBlock + kLanes];
+  uint32_t column[kColumnsPerBlock + kWideLanes];
+  uint32_t queue[kColumnsPerBlock + kWideLanes];
+  uint32_t fill[kColumnsPerBlock + kWideLanes];
   uint32_t before[kColumnsPerBlock];
   // For the events of the update: pulses of computed counts that wait to be added up, and all pulses of this thread.
-  Tally waiting;
+  Tally<u32v> waiting;
   int64_t down, up;
 
   void start_tally() {
-    waiting = Tally{};
+    waiting = Tally<u32v>{};
     down = up = 0;
+  }
+  void wait(const Tally<u32w>& tally) {
+    waiting.all = waiting.all + add_halves(tally.all);
+    waiting.up = waiting.up + add_halves(tally.up);
   }
   void add_waiting() {
     for (int l = 0; l < kLanes; ++l) {
       down += waiting.all[l] - waiting.up[l];
       up += waiting.up[l];
     }
-    waiting = Tally{};
+    waiting = Tally<u32v>{};
   }
 };
 
@@ -264,11 +272,11 @@ static void make_words(const UpdateArgs& args, const UpdatePlan& plan, const Tra
 // The pulses of one device on the crosspoints of one row.
 template <class Device>
 struct PulseRow {
-  using Cell = typename Device::template Cell<f32v>;
+  using Cell = typename Device::template Cell<f32w>;
   static constexpr int kPlanes =
-      field_count<PulsedCell<f32v>, f32v>() + field_count<typename Device::template Own<f32v>, f32v>();
-  static_assert(kPlanes <= kMaxCellPlanes && sizeof(Cell) == kPlanes * sizeof(f32v), "raise kMaxCellPlanes");
-  static constexpr int kCrowd = kLanes * 3 / 4;  // lanes that make a block of draws worth its price
+      field_count<PulsedCell<f32w>, f32w>() + field_count<typename Device::template Own<f32w>, f32w>();
+  static_assert(kPlanes <= kMaxCellPlanes && sizeof(Cell) == kPlanes * sizeof(f32w), "raise kMaxCellPlanes");
+  static constexpr int kCrowd = kWideLanes * 3 / 4;  // lanes that make a block of draws worth its price
 
   const UpdateArgs& args;
   PulseRule<Device> rule;
@@ -278,7 +286,7 @@ struct PulseRow {
   template <class Read>
   RPUPY_HD static Cell read_cell(const Read& read) {
     Cell cell;
-    f32v* field = reinterpret_cast<f32v*>(&cell);
+    f32w* field = reinterpret_cast<f32w*>(&cell);
 #pragma GCC unroll 12
     for (int plane = 0; plane < kPlanes; ++plane) field[plane] = read(plane);
     return cell;
@@ -293,49 +301,67 @@ struct PulseRow {
   }
 
   RPUPY_HD Cell load_cell(int64_t at, int n) const {
-    return read_cell([&](int plane) { return load_part(args.cell[plane] + at, n); });
+    return read_cell([&](int plane) { return load_wide_part<f32w>(args.cell[plane] + at, n); });
   }
 
-  // Full blocks, as long as the lanes are crowded or a queue has no room for another word. Out of line and by value: the
-  // counting loop keeps its queues in registers that way.
-  __attribute__((noinline)) Queues<f32v> drain(int64_t at, int n, Queues<f32v> q) const {
-    const u32v crosspoint = lane_numbers() + static_cast<uint32_t>(at);
+  // Full blocks, as long as the lanes are crowded or a queue has no room for another word. Out of line: the counting loop
+  // keeps its queues in registers that way.
+  __attribute__((noinline)) void drain(int64_t at, int n, Queues<f32w>& queues) const {
+    const u32w crosspoint = wide_lane_numbers() + static_cast<uint32_t>(at);
     const Cell cell = load_cell(at, n);
-    f32v w = load_part(args.weights + at, n);
+    f32w w = load_wide_part<f32w>(args.weights + at, n);
+    Queues<f32w> q = {queues.ordinal, queues.queue, queues.fill};
     for (;;) {
-      const Mask full = q.full();
-      if (count_lanes(full) < kCrowd && !any(less(u32v{} + kQueueRoom, q.fill))) break;
+      const MaskOf<f32w> full = q.full();
+      if (count_lanes(full) < kCrowd && !any(less_near(u32w{} + kQueueRoom, q.fill))) break;
       if (any(both(full, not_zero(q.ordinal & 3u)))) {
-        rule.template apply<f32v>(full, crosspoint, q, w, cell);
+        rule.template apply<f32w>(full, crosspoint, q, w, cell);
       } else {
-        rule.template apply_whole<f32v>(full, crosspoint, q, w, cell);
+        rule.template apply_whole<f32w>(full, crosspoint, q, w, cell);
       }
     }
     store_part(args.weights + at, w, n);
-    return q;
+    queues.ordinal = q.ordinal;
+    queues.queue = q.queue;
+    queues.fill = q.fill;
   }
 
-  // The pulses of all live words on one set of lanes. Those that are still queued at the end are returned.
+  // The pulses of all live words on one set of lanes, of which some may still be queued at the end.
   template <bool kRandom, bool kTally>
-  RPUPY_HD Queues<f32v> count(int64_t j, int n, int64_t live, const RowScratch& s, Queues<f32v> q, Tally& tally) const {
+  RPUPY_HD void count(int64_t j, int n, int64_t live, const RowScratch& s, Queues<f32w>& queues,
+                      Tally<u32w>& tally) const {
+    u32w all = {}, up = {};
+    Queues<f32w> q = {queues.ordinal, queues.queue, queues.fill};
     // No fill exceeds `reach`, which grows by the pulses of each word of d: most words need no look at the lanes.
     int reach = 3;
     for (int64_t k = 0; k < live; ++k) {
       const LiveWord& word = s.live[k];
       if (reach + word.slots.most > 32) {
-        if (any(less(u32v{} + kQueueRoom, q.fill))) q = drain(row + j, n, q);
+        if (any(less_near(u32w{} + kQueueRoom, q.fill))) {
+          Queues<f32w> spilled = {q.ordinal, q.queue, q.fill};
+          drain(row + j, n, spilled);
+          q.ordinal = spilled.ordinal;
+          q.queue = spilled.queue;
+          q.fill = spilled.fill;
+        }
         reach = kQueueRoom;
       }
       reach += word.slots.most;
-      const u32v x = load(word.x + j);
-      const u32v pulses = pulses_of<f32v, kRandom>(x, word.slots);
+      const u32w x = load_wide<u32w>(word.x + j);
+      const u32w pulses = pulses_of<f32w, kRandom>(x, word.slots);
       q.enqueue(pulses, x ^ word.slots.d);
       if (kTally) {
-        tally.all = tally.all + pulses;
-        tally.up = tally.up + (pulses & shift_right_signed(x ^ word.slots.d, 31));
+        all = all + pulses;
+        up = up + (pulses & shift_right_signed(x ^ word.slots.d, 31));
       }
     }
-    return q;
+    if (kTally) {
+      tally.all = all;
+      tally.up = up;
+    }
+    queues.ordinal = q.ordinal;
+    queues.queue = q.queue;
+    queues.fill = q.fill;
   }
 
   // One set of lanes. Pulses that too few lanes share go to the list in `s`; returns its new length.
@@ -343,33 +369,33 @@ struct PulseRow {
   int64_t run_lanes(int64_t j, int n, int64_t j0, int64_t live, RowScratch& s, int64_t listed) const {
     const int64_t at = row + j;
     prefetch(at + kPrefetchAhead);
-    const u32v before = load_part(args.pulse_ordinals + at, n);
-    Queues<f32v> q = {before, {}, {}};
+    const u32w before = load_wide_part<u32w>(args.pulse_ordinals + at, n);
+    Queues<f32w> q = {before, {}, {}};
     if (args.apparent != nullptr) store(s.before + (j - j0), before);
     q.fill = q.ordinal & 3u;
-    Tally tally = {};
+    Tally<u32w> tally = {};
     if (kRandom && args.pulse_counters == nullptr) {
-      q = count<kRandom, false>(j, n, live, s, q, tally);
+      count<kRandom, false>(j, n, live, s, q, tally);
     } else {
-      q = count<kRandom, true>(j, n, live, s, q, tally);
+      count<kRandom, true>(j, n, live, s, q, tally);
       if (args.pulse_counters != nullptr) add_tally(args, at, n, tally);
-      if (!kRandom) s.waiting = Tally{s.waiting.all + tally.all, s.waiting.up + tally.up};
+      if (!kRandom) s.wait(tally);
     }
-    if (count_lanes(q.full()) >= kCrowd) q = drain(at, n, q);
-    Mask pending = both(q.pending(), first_lanes(n));
+    if (count_lanes(q.full()) >= kCrowd) drain(at, n, q);
+    MaskOf<f32w> pending = both(q.pending(), first_wide_lanes(n));
     if (count_lanes(pending) >= kCrowd / 2) {
       const Cell cell = load_cell(at, n);
-      f32v w = load_part(args.weights + at, n);
-      rule.template apply<f32v>(pending, lane_numbers() + static_cast<uint32_t>(at), q, w, cell);
+      f32w w = load_wide_part<f32w>(args.weights + at, n);
+      rule.template apply<f32w>(pending, wide_lane_numbers() + static_cast<uint32_t>(at), q, w, cell);
       store_part(args.weights + at, w, n);
       pending = both(pending, not_zero(q.fill));
     }
     // A store makes memory travel back, too: with few pulses most crosspoints only wait in the list, or have none.
     if (any(negate(equal(before, q.ordinal)))) store_part(args.pulse_ordinals + at, q.ordinal, n);
-    return listed + enlist(lane_numbers() + static_cast<uint32_t>(j), q, pending, s, listed);
+    return listed + enlist(wide_lane_numbers() + static_cast<uint32_t>(j), q, pending, s, listed);
   }
 
-  RPUPY_HD static int enlist(u32v column, const Queues<f32v>& q, Mask pending, RowScratch& s, int64_t at) {
+  RPUPY_HD static int enlist(u32w column, const Queues<f32w>& q, MaskOf<f32w> pending, RowScratch& s, int64_t at) {
     if (!any(pending)) return 0;
     append(s.column + at, column, pending);
     append(s.queue + at, q.queue, pending);
@@ -382,15 +408,15 @@ struct PulseRow {
     uint32_t* ordinals = args.pulse_ordinals + row;
     while (listed > 0) {
       int64_t left = 0;
-      for (int64_t at = 0; at < listed; at += kLanes) {
-        const int n = static_cast<int>(listed - at < kLanes ? listed - at : kLanes);
-        const Mask mask = first_lanes(n);
+      for (int64_t at = 0; at < listed; at += kWideLanes) {
+        const int n = static_cast<int>(listed - at < kWideLanes ? listed - at : kWideLanes);
+        const MaskOf<f32w> mask = first_wide_lanes(n);
         // Lanes behind the end of the list stand on a column of this block; the mask keeps them from moving it.
-        const u32v column = select(mask, load(s.column + at), u32v{} + static_cast<uint32_t>(j0));
-        Queues<f32v> q = {gather(ordinals, column), load(s.queue + at), load(s.fill + at)};
+        const u32w column = select(mask, load_wide<u32w>(s.column + at), u32w{} + static_cast<uint32_t>(j0));
+        Queues<f32w> q = {gather(ordinals, column), load_wide<u32w>(s.queue + at), load_wide<u32w>(s.fill + at)};
         const Cell cell = read_cell([&](int plane) { return gather(args.cell[plane] + row, column); });
-        f32v w = gather(weights, column);
-        rule.template apply<f32v>(mask, column + static_cast<uint32_t>(row), q, w, cell);
+        f32w w = gather(weights, column);
+        rule.template apply<f32w>(mask, column + static_cast<uint32_t>(row), q, w, cell);
         scatter(weights, column, w, mask);
         scatter(ordinals, column, q.ordinal, mask);
         left += enlist(column, q, both(mask, not_zero(q.fill)), s, left);
@@ -401,24 +427,24 @@ struct PulseRow {
 
   // Fresh apparent weights for the crosspoints that had a pulse.
   void show(int64_t j0, int64_t j1, const RowScratch& s) const {
-    for (int64_t j = j0; j < j1; j += kLanes) {
-      const int n = static_cast<int>(j1 - j < kLanes ? j1 - j : kLanes);
+    for (int64_t j = j0; j < j1; j += kWideLanes) {
+      const int n = static_cast<int>(j1 - j < kWideLanes ? j1 - j : kWideLanes);
       const int64_t at = row + j;
-      const u32v ordinal = load_part(args.pulse_ordinals + at, n);
-      const Mask touched = both(negate(equal(ordinal, load(s.before + (j - j0)))), first_lanes(n));
+      const u32w ordinal = load_wide_part<u32w>(args.pulse_ordinals + at, n);
+      const MaskOf<f32w> touched = both(negate(equal(ordinal, load_wide<u32w>(s.before + (j - j0)))), first_wide_lanes(n));
       if (!any(touched)) continue;
-      const f32v shown =
-          apparent_after_pulses(load_part(args.weights + at, n), args.write_noise,
-                                lane_numbers() + static_cast<uint32_t>(at), ordinal, args.tile.plane, rule.keys);
-      store_part(args.apparent + at, select(touched, shown, load_part(args.apparent + at, n)), n);
+      const f32w shown =
+          apparent_after_pulses(load_wide_part<f32w>(args.weights + at, n), args.write_noise,
+                                wide_lane_numbers() + static_cast<uint32_t>(at), ordinal, args.tile.plane, rule.keys);
+      store_part(args.apparent + at, select(touched, shown, load_wide_part<f32w>(args.apparent + at, n)), n);
     }
   }
 
   void run(int64_t j0, int64_t j1, int64_t live, RowScratch& s) const {
     const bool random = update_params(args).kind() == kRandomTrains;
     int64_t listed = 0;
-    for (int64_t j = j0; j < j1; j += kLanes) {
-      const int n = static_cast<int>(j1 - j < kLanes ? j1 - j : kLanes);
+    for (int64_t j = j0; j < j1; j += kWideLanes) {
+      const int n = static_cast<int>(j1 - j < kWideLanes ? j1 - j : kWideLanes);
       listed = random ? run_lanes<true>(j, n, j0, live, s, listed) : run_lanes<false>(j, n, j0, live, s, listed);
     }
     run_list(listed, s, j0);

@@ -34,10 +34,9 @@ struct PiecewiseStep {
     using U = UIntOf<F>;
     static_assert(sizeof(Params) == (1 + 2 * kRoom) * sizeof(float), "kRoom is the number of nodes in Params");
     const float* nodes = &p.piecewise_up_size + 1;
-    const U first = select(up, all_lanes_of<U>(0u), all_lanes_of<U>(kRoom));
     F factor;
     if (p.piecewise_up_size < 2.0f) {
-      factor = gather(nodes, first);
+      factor = select(up, all_lanes<F>(nodes[0]), all_lanes<F>(nodes[kRoom]));
     } else {
       const float last = p.piecewise_up_size - 1.0f;
       const Range<F> range(cell);
@@ -46,8 +45,15 @@ struct PiecewiseStep {
       const F position = maximum(F((w - cell.min_bound) * (inverse * last)), all_lanes<F>(0.0f));
       const U node = truncate(minimum(position, all_lanes<F>(last - 1.0f)));
       const F t = minimum(F(position - signed_to_float(node)), all_lanes<F>(1.0f));
-      const F left = gather(nodes, first + node);
-      const F right = gather(nodes, first + node + 1u);
+      F left, right;
+      if (p.piecewise_up_size <= 8.0f) {
+        left = select(up, gather_of_eight(nodes, node), gather_of_eight(nodes + kRoom, node));
+        right = select(up, gather_of_eight(nodes, node + 1u), gather_of_eight(nodes + kRoom, node + 1u));
+      } else {
+        const U first = node + select(up, all_lanes_of<U>(0u), all_lanes_of<U>(kRoom));
+        left = gather(nodes, first);
+        right = gather(nodes, first + 1u);
+      }
       factor = fma(t, right, fma(-t, left, left));
     }
     const F step = factor * select(up, cell.dwmin_up, -cell.dwmin_down);
