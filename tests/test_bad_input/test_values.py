@@ -283,6 +283,11 @@ def test_a_vector_that_is_not_finite_gives_nan_and_disturbs_no_other(
     np.testing.assert_array_equal(
         np.delete(result, 3, axis), np.delete(expected, 3, axis)
     )
+    # The bad vector never reached the array, and its reads are not counted.
+    reads = [one.events()[method].reads for one in (twin, tile)]
+    assert 0 < reads[0] < reads[1]
+    for one in (tile, twin):
+        one.reset_events()
     assert fingerprint(tile) == fingerprint(twin)
 
 
