@@ -322,9 +322,9 @@ struct LaneTypes<f32w> {
   static constexpr int kLanes = 2 * RPUPY_LANES;
 };
 
-#define RPUPY_OPERATOR(op, V, S)                                               \
-  RPUPY_HD V operator op(V x, V y) { return {x.a op y.a, x.b op y.b}; }        \
-  RPUPY_HD V operator op(V x, S y) { return {x.a op y, x.b op y}; }            \
+#define RPUPY_OPERATOR(op, V, S)                                        \
+  RPUPY_HD V operator op(V x, V y) { return {x.a op y.a, x.b op y.b}; } \
+  RPUPY_HD V operator op(V x, S y) { return {x.a op y, x.b op y}; }     \
   RPUPY_HD V operator op(S x, V y) { return {x op y.a, x op y.b}; }
 RPUPY_OPERATOR(+, f32w, float)
 RPUPY_OPERATOR(-, f32w, float)

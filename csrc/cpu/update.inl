@@ -431,7 +431,8 @@ struct PulseRow {
       const int n = static_cast<int>(j1 - j < kWideLanes ? j1 - j : kWideLanes);
       const int64_t at = row + j;
       const u32w ordinal = load_wide_part<u32w>(args.pulse_ordinals + at, n);
-      const MaskOf<f32w> touched = both(negate(equal(ordinal, load_wide<u32w>(s.before + (j - j0)))), first_wide_lanes(n));
+      const MaskOf<f32w> touched =
+          both(negate(equal(ordinal, load_wide<u32w>(s.before + (j - j0)))), first_wide_lanes(n));
       if (!any(touched)) continue;
       const f32w shown =
           apparent_after_pulses(load_wide_part<f32w>(args.weights + at, n), args.write_noise,
