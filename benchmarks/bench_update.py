@@ -106,7 +106,10 @@ def measure(
     tile = AnalogTile(size, size, config, rng=1)
     tile.set_weights(weights)
     tile.set_learning_rate(0.01)
-    calls = {"rpupy": lambda: tile.update(x, d)}
+    # Up and down in turns: errors of one sign would drive the weights into their bounds,
+    # and one library further than the other, which gets fewer calls in the same time.
+    ours = itertools.cycle((d, -d))
+    calls = {"rpupy": lambda: tile.update(x, next(ours))}
     if side.torch is not None:
         kind = update.pulse_type.name
         reference = side.reference_tile(
@@ -115,8 +118,11 @@ def measure(
             weights,
             kind,
         )
-        tx, td = side.torch.from_numpy(x), side.torch.from_numpy(d)
-        calls["reference"] = side.without_gradient(lambda: reference.update(tx, td))
+        tx = side.torch.from_numpy(x)
+        tds = itertools.cycle([side.torch.from_numpy(one) for one in (d, -d)])
+        calls["reference"] = side.without_gradient(
+            lambda: reference.update(tx, next(tds))
+        )
     times = side.take_turns(calls, rounds)
     row = [
         device.__name__,

@@ -403,42 +403,51 @@ RPUPY_HD void store_part(T* p, Two<V> v, int n) {
 
 constexpr int kWideLanes = LaneTypes<f32w>::kLanes;
 
-RPUPY_HD u32w wide_lane_numbers() {
-#if !defined(RPUPY_PAIRS)
-  return lane_numbers();
-#else
-  return {lane_numbers(), lane_numbers() + static_cast<uint32_t>(kLanes)};
-#endif
+// One vector or two: V says which.
+template <class V>
+constexpr bool kIsPair = sizeof(V) > sizeof(f32v);
+
+template <class U>
+RPUPY_HD U lane_numbers_of() {
+  if constexpr (kIsPair<U>) {
+    return {lane_numbers(), lane_numbers() + static_cast<uint32_t>(kLanes)};
+  } else {
+    return lane_numbers();
+  }
 }
+template <class U>
+RPUPY_HD auto first_lanes_of(int n) {
+  return less(lane_numbers_of<U>(), U{} + static_cast<uint32_t>(n));
+}
+RPUPY_HD u32w wide_lane_numbers() { return lane_numbers_of<u32w>(); }
+RPUPY_HD auto first_wide_lanes(int n) { return first_lanes_of<u32w>(n); }
 
 // What one vector holds of both of them.
-RPUPY_HD u32v add_halves(u32w v) {
-#if !defined(RPUPY_PAIRS)
-  return v;
-#else
-  return v.a + v.b;
-#endif
+template <class U>
+RPUPY_HD u32v add_halves(U v) {
+  if constexpr (kIsPair<U>) {
+    return v.a + v.b;
+  } else {
+    return v;
+  }
 }
 
-RPUPY_HD auto first_wide_lanes(int n) { return less(wide_lane_numbers(), u32w{} + static_cast<uint32_t>(n)); }
-
-// Both of them at p.
 template <class V, class T>
 RPUPY_HD V load_wide(const T* p) {
-#if !defined(RPUPY_PAIRS)
-  return load(p);
-#else
-  return {load(p), load(p + kLanes)};
-#endif
+  if constexpr (kIsPair<V>) {
+    return {load(p), load(p + kLanes)};
+  } else {
+    return load(p);
+  }
 }
 template <class V, class T>
 RPUPY_HD V load_wide_part(const T* p, int n) {
-#if !defined(RPUPY_PAIRS)
-  return load_part(p, n);
-#else
-  if (n == kWideLanes) return load_wide<V>(p);
-  return {load_part(p, n < kLanes ? n : kLanes), load_part(p + kLanes, n > kLanes ? n - kLanes : 0)};
-#endif
+  if constexpr (kIsPair<V>) {
+    if (n == kWideLanes) return load_wide<V>(p);
+    return {load_part(p, n < kLanes ? n : kLanes), load_part(p + kLanes, n > kLanes ? n - kLanes : 0)};
+  } else {
+    return load_part(p, n);
+  }
 }
 
 // Maximum over lanes; the order does not matter to a maximum.

@@ -5,10 +5,22 @@
 namespace rpupy {
 namespace RPUPY_ISA_NAME {
 
+// Mean, variance and their bounds fill the registers with one vector; a count leaves room for two.
+template <bool kFollowsWeight>
+struct VectorsOf {
+  using F = f32w;
+};
+template <>
+struct VectorsOf<true> {
+  using F = f32v;
+};
+
 template <class Device>
 struct AggregatedRow {
   using Row = PulseRow<Device>;
-  using Cell = typename Device::template Cell<f32w>;
+  static constexpr bool kReadsCell = Aggregate<Device, f32v>::kReadsCell;
+  using F = typename VectorsOf<kReadsCell>::F;
+  using U = UIntOf<F>;
 
   const UpdateArgs& args;
   PulseRule<Device> rule;
@@ -20,35 +32,35 @@ struct AggregatedRow {
     const Row exact = {args, rule, row};
     const int64_t at = row + j;
     exact.prefetch(at + kPrefetchAhead);
-    const u32w ordinal = load_wide_part<u32w>(args.pulse_ordinals + at, n);
+    const U ordinal = load_wide_part<U>(args.pulse_ordinals + at, n);
     if (args.apparent != nullptr) store(s.before + (j - j0), ordinal);
-    f32w w = load_wide_part<f32w>(args.weights + at, n);
-    Aggregate<Device, f32w> sum;
-    Cell cell;
-    if constexpr (Aggregate<Device, f32w>::kReadsCell) cell = exact.load_cell(at, n);
+    F w = load_wide_part<F>(args.weights + at, n);
+    Aggregate<Device, F> sum;
+    typename Device::template Cell<F> cell;
+    if constexpr (kReadsCell) cell = exact.template load_cell<F>(at, n);
     sum.start(w);
     for (int64_t k = 0; k < live; ++k) {
       const LiveWord& word = s.live[k];
-      const u32w x = load_wide<u32w>(word.x + j);
-      sum.take(rule.params, cell, pulses_of<f32w, kRandom>(x, word.slots), x ^ word.slots.d);
+      const U x = load_wide<U>(word.x + j);
+      sum.take(rule.params, cell, pulses_of<F, kRandom>(x, word.slots), x ^ word.slots.d);
     }
-    const MaskOf<f32w> touched = both(not_zero(sum.all), first_wide_lanes(n));
+    const MaskOf<F> touched = both(not_zero(sum.all), first_lanes_of<U>(n));
     if (!any(touched)) return listed;
-    if (args.pulse_counters != nullptr) add_tally(args, at, n, {sum.all, sum.up});
-    if (!kRandom) s.wait({sum.all, sum.up});
-    if constexpr (!Aggregate<Device, f32w>::kReadsCell) cell = exact.load_cell(at, n);
-    const Outcome<f32w> outcome = sum.outcome(cell, w);
-    const MaskOf<f32w> unsafe = both(touched, outcome.unsafe(cell, args.dw_min_std));
-    const MaskOf<f32w> safe = both(touched, negate(unsafe));
+    if (args.pulse_counters != nullptr) add_tally<U>(args, at, n, {sum.all, sum.up});
+    if (!kRandom) s.wait<U>({sum.all, sum.up});
+    if constexpr (!kReadsCell) cell = exact.template load_cell<F>(at, n);
+    const Outcome<F> outcome = sum.outcome(cell, w);
+    const MaskOf<F> unsafe = both(touched, outcome.unsafe(cell, args.dw_min_std));
+    const MaskOf<F> safe = both(touched, negate(unsafe));
     if (any(safe)) {
-      const u32w crosspoint = wide_lane_numbers() + static_cast<uint32_t>(at);
-      const f32w noise = aggregated_noise<f32w>(crosspoint, ordinal, args.dw_min_std, args.tile.plane, rule.keys);
-      const f32w moved = clamp(outcome.weight(noise), cell.lowest(), cell.highest());
+      const U crosspoint = lane_numbers_of<U>() + static_cast<uint32_t>(at);
+      const F noise = aggregated_noise<F>(crosspoint, ordinal, args.dw_min_std, args.tile.plane, rule.keys);
+      const F moved = clamp(outcome.weight(noise), cell.lowest(), cell.highest());
       store_part(args.weights + at, select(safe, moved, w), n);
       store_part(args.pulse_ordinals + at, select(safe, ordinal + sum.all, ordinal), n);
     }
     if (!any(unsafe)) return listed;
-    return listed + append(s.column + listed, wide_lane_numbers() + static_cast<uint32_t>(j), unsafe);
+    return listed + append(s.column + listed, lane_numbers_of<U>() + static_cast<uint32_t>(j), unsafe);
   }
 
   // The crosspoints of the list, pulse by pulse.
@@ -64,7 +76,7 @@ struct AggregatedRow {
       const u32w crosspoint = column + static_cast<uint32_t>(row);
       Queues<f32w> q = {gather(ordinals, column), u32w{}, u32w{}};
       q.fill = q.ordinal & 3u;
-      const Cell cell = Row::read_cell([&](int plane) { return gather(args.cell[plane] + row, column); });
+      const typename Row::Cell cell = Row::read_cell([&](int plane) { return gather(args.cell[plane] + row, column); });
       f32w w = gather(weights, column);
       for (int64_t k = 0; k < live; ++k) {
         const u32w x = gather(s.live[k].x, column);
@@ -86,8 +98,9 @@ struct AggregatedRow {
   template <bool kRandom>
   void run_block(int64_t j0, int64_t j1, int64_t live, RowScratch& s) const {
     int64_t listed = 0;
-    for (int64_t j = j0; j < j1; j += kWideLanes) {
-      const int n = static_cast<int>(j1 - j < kWideLanes ? j1 - j : kWideLanes);
+    constexpr int kStep = LaneTypes<F>::kLanes;
+    for (int64_t j = j0; j < j1; j += kStep) {
+      const int n = static_cast<int>(j1 - j < kStep ? j1 - j : kStep);
       listed = run_lanes<kRandom>(j, n, j0, live, s, listed);
     }
     run_list<kRandom>(listed, live, s, j0);

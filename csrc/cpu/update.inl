@@ -123,7 +123,8 @@ struct Tally {
   V all, up;
 };
 
-static void add_tally(const UpdateArgs& args, int64_t at, int n, const Tally<u32w>& tally) {
+template <class V>
+static void add_tally(const UpdateArgs& args, int64_t at, int n, const Tally<V>& tally) {
   int64_t* down = args.pulse_counters + at;
   int64_t* up = down + args.tile.out_size * args.tile.in_size;
   uint32_t all[kWideLanes], upwards[kWideLanes];
@@ -150,7 +151,8 @@ struct RowScratch {
     waiting = Tally<u32v>{};
     down = up = 0;
   }
-  void wait(const Tally<u32w>& tally) {
+  template <class V>
+  void wait(const Tally<V>& tally) {
     waiting.all = waiting.all + add_halves(tally.all);
     waiting.up = waiting.up + add_halves(tally.up);
   }
@@ -283,10 +285,10 @@ struct PulseRow {
   int64_t row;  // first crosspoint
 
   // Reads one value for each plane by `read(plane)`; the fields of a Cell lie in the order of their names.
-  template <class Read>
-  RPUPY_HD static Cell read_cell(const Read& read) {
-    Cell cell;
-    f32w* field = reinterpret_cast<f32w*>(&cell);
+  template <class F = f32w, class Read>
+  RPUPY_HD static typename Device::template Cell<F> read_cell(const Read& read) {
+    typename Device::template Cell<F> cell;
+    F* field = reinterpret_cast<F*>(&cell);
 #pragma GCC unroll 12
     for (int plane = 0; plane < kPlanes; ++plane) field[plane] = read(plane);
     return cell;
@@ -300,8 +302,9 @@ struct PulseRow {
     for (int plane = 0; plane < kPlanes; ++plane) __builtin_prefetch(args.cell[plane] + at);
   }
 
-  RPUPY_HD Cell load_cell(int64_t at, int n) const {
-    return read_cell([&](int plane) { return load_wide_part<f32w>(args.cell[plane] + at, n); });
+  template <class F = f32w>
+  RPUPY_HD typename Device::template Cell<F> load_cell(int64_t at, int n) const {
+    return read_cell<F>([&](int plane) { return load_wide_part<F>(args.cell[plane] + at, n); });
   }
 
   // Full blocks, as long as the lanes are crowded or a queue has no room for another word. Out of line: the counting loop
