@@ -16,19 +16,19 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rpupy.configs.compounds import reads_slice_alone
 from rpupy.parameters.enums import (
     BoundManagementType,
-    NoiseAggregation,
     NoiseManagementType,
     VectorUnitCellUpdatePolicy,
 )
 
-from .aggregate import Word
+from .aggregate import Word, parts_of_vector
 from .arithmetic import F32, Floats, clip, fma
 from .plane import Counting, Plane
-from .product import Vector
+from .product import LineDraws, Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream
-from .trains import Train
+from .trains import Train, longest_train
 
 #: Counters of every node of a tree.
 COUNTERS = ("reads", "writes", "events", "updates", "position", "sweeps")
@@ -52,6 +52,12 @@ class Place:
     planes: Iterator[int]
     cells: Iterator[int]
     tie_distance: float = field(default=math.inf)
+    made: list[Plane] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Let portions of pulses that share a draw of noise end everywhere."""
+        for plane in self.made:
+            plane.settle()
 
     def node(self, config: Any, suffix: str, construction_seed: int) -> Node:
         """Make the model of a device or a cell."""
@@ -65,6 +71,7 @@ class Place:
         )
         for name in CELL_COUNTERS:
             self.counters.setdefault(name + suffix, 0)
+        self.made.append(plane)
         return plane
 
     def random(self, number: int) -> RandomNumbers:
@@ -94,8 +101,6 @@ def cell_of(
     counters: dict[str, int],
 ) -> Cell:
     """Make the model of a cell that is the device of a tile."""
-    if update.noise_aggregation is NoiseAggregation.BATCH:
-        raise NotImplementedError("the model of a cell has no aggregated noise")
     # Planes are numbered depth first, and behind them the cells, also depth first.
     numbers = count(_planes_in(config))
     place = Place(shape, key, log, counters, update, count(0), numbers)
@@ -136,8 +141,14 @@ class Cell(Counting):
             for k, member in enumerate(config.members())
         ]
         self.random = place.random(self.number)
+        #: What the lines of its reads drew.
+        self.drawn: dict[str, Any] = {}
         #: Matrices that are hidden parameters, by name without suffix.
         self.buffers: dict[str, Floats] = {}
+
+    def line_draws(self) -> LineDraws:
+        """Return what draws for the lines of its reads."""
+        return LineDraws(self.random, self.place.shape)
 
     def suffix_of(self, k: int) -> str:
         """Return what names of member `k` end in."""
@@ -176,8 +187,30 @@ class Cell(Counting):
             return
         self.begin()
         rate = self.pulse_rate(x, d, lr, batch, train.update)
-        self.receive(train.words(x, d, rate, self.granularity))
+        words = train.words(x, d, rate, self.granularity)
+        if train.aggregates:
+            self.receive_in_portions(words, lr, train)
+        else:
+            self.receive(words)
         self.finish(lr, batch)
+
+    def receive_in_portions(self, words: list[Word], lr: Any, train: Train) -> None:
+        """Pass pulses on that wait for the end of their portion.
+
+        Those of a mini-batch are counted from its first vector; a write is a portion.
+        """
+        longest = max(len(words), 1)
+        if not train.write:
+            rate = self.longest_rate(lr)
+            longest = longest_train(train.update, rate, self.granularity)
+        for part, is_last in parts_of_vector(words, train.vector, longest):
+            self.receive(part, at_once=True)
+            if is_last or train.write:
+                self.place.settle()
+
+    def longest_rate(self, lr: Any) -> Any:
+        """Return the rate for which portions reckon with the length of trains."""
+        return lr
 
     def begin(self) -> None:
         """Decide what the next vector does."""
@@ -186,7 +219,7 @@ class Cell(Counting):
         """Return the rate for which trains are made."""
         return lr
 
-    def receive(self, words: list[Word]) -> None:
+    def receive(self, words: list[Word], at_once: bool = False) -> None:
         """Pass pulses on to the members."""
         raise NotImplementedError
 
@@ -199,12 +232,18 @@ class Cell(Counting):
     def read(self, source: Node, number: int, io: Any, columns: bool = True) -> Floats:
         """Read a column or a row of a member."""
         lines = self.place.shape[1] if columns else self.place.shape[0]
+        drawn = dict(self.drawn)
+        if "w_asymmetry" in drawn and not columns:
+            drawn["w_asymmetry"] = drawn["w_asymmetry"].T
         vector = Vector(
             self.place.random(source.number),
             source.weights if columns else source.weights.T,
             io,
             Pass.READ,
             source.counted("reads"),
+            drawn,
+            # The largest input of each read is 1, and so is the mean of all of them.
+            average=F32(1),
             backward=not columns,
         )
         values = vector.product(_one_hot(lines, number))
@@ -306,6 +345,8 @@ class Cell(Counting):
         self, numbers: list[Any], arrays: Mapping[str, Any], weights: str
     ) -> None:
         """Take the state of a cell of a core tile; what is taken leaves `numbers`."""
+        for name in self.drawn:
+            self.drawn[name] = np.array(arrays[f"read_{name}{self.suffix}"])
         for name, buffer in self.buffers.items():
             buffer[...] = arrays[name + self.suffix]
         for k, member in enumerate(self.members):
@@ -324,6 +365,7 @@ class Cell(Counting):
         for k, member in enumerate(self.members):
             found |= member.arrays(self._name_of_weights(k, weights))
         own = {**self.buffers, **self.lines()}
+        own |= {f"read_{name}": values for name, values in self.drawn.items()}
         return found | {name + self.suffix: array for name, array in own.items()}
 
     def lines(self) -> dict[str, Any]:
@@ -369,13 +411,16 @@ class VectorCell(Cell):
             if isinstance(member, Cell):
                 member.begin()
 
-    def receive(self, words: list[Word]) -> None:
+    def receive(self, words: list[Word], at_once: bool = False) -> None:
         """Give the same pulses to all that are chosen."""
         for member in self.chosen:
-            member.receive(words)
+            member.receive(words, at_once)
 
     def finish(self, lr: Any, batch: int) -> None:
         """Let those finish that had the vector, then count it."""
+        one = self.policy is not VectorUnitCellUpdatePolicy.ALL
+        if one and any(isinstance(member, Cell) for member in self.members):
+            self.place.settle()
         _finish(self.chosen, lr, batch)
         self.counted("updates")
 
@@ -400,6 +445,7 @@ class OneSidedCell(Cell):
     ) -> None:
         super().__init__(config, place, suffix, construction_seed)
         self.minus, self.plus = self.members
+        self.drawn = self.line_draws().of(config.refresh_forward, False)
         if config.copy_inverted:
             self._mirror()
 
@@ -417,12 +463,13 @@ class OneSidedCell(Cell):
             )
             mirrored[name][...] = drawn[turned] * F32(-1 if is_weight else 1)
 
-    def receive(self, words: list[Word]) -> None:
+    def receive(self, words: list[Word], at_once: bool = False) -> None:
         """Give what raises the weight to one device, what lowers it to the other."""
         for member, raises in ((self.plus, True), (self.minus, False)):
-            member.receive(
-                [(np.where(up == raises, n, 0), np.ones_like(up)) for n, up in words]
-            )
+            turned = [
+                (np.where(up == raises, n, 0), np.ones_like(up)) for n, up in words
+            ]
+            member.receive(turned, at_once)
 
     def finish(self, lr: Any, batch: int) -> None:
         """Count the vector, and refresh if it is time to."""
@@ -431,6 +478,7 @@ class OneSidedCell(Cell):
         if self.config.units_in_mbatch:
             period *= batch
         if self.config.refresh_every > 0 and self.count("updates") % period == 0:
+            self.place.settle()
             self.refresh()
 
     def refresh(self) -> None:
@@ -493,6 +541,7 @@ class TransferChain(Cell):
             noise_management=NoiseManagementType.NONE,
             bound_management=BoundManagementType.NONE,
         )
+        self.drawn = self.line_draws().of(self.io, not self.columns)
 
     @property
     def hides_all(self) -> bool:
@@ -539,14 +588,22 @@ class TransferChain(Cell):
 
     def pulse_rate(self, x: Floats, d: Floats, lr: Any, batch: int, update: Any) -> Any:
         """Return the rate of the fast array."""
+        return self.fast_rate(lr)
+
+    def longest_rate(self, lr: Any) -> Any:
+        """Return the same one."""
+        return self.fast_rate(lr)
+
+    def fast_rate(self, lr: Any) -> Any:
+        """Return the rate of the fast array."""
         fast = F32(self.config.fast_lr)
         if not fast > 0:
             return lr
         return fast * lr if self.config.scale_fast_lr else fast
 
-    def receive(self, words: list[Word]) -> None:
+    def receive(self, words: list[Word], at_once: bool = False) -> None:
         """Give pulses to the fast array."""
-        self.fast.receive(words)
+        self.fast.receive(words, at_once)
 
     def finish(self, lr: Any, batch: int) -> None:
         """Count the vector, and transfer what is due."""
@@ -555,7 +612,19 @@ class TransferChain(Cell):
         for k in range(len(self.members)):
             every = self.period(k, batch)
             if every > 0 and self.count("updates") % every == 0:
+                if not self.cuts_slices:
+                    self.place.settle()
                 self.transfer(k, lr)
+
+    @property
+    def cuts_slices(self) -> bool:
+        """Whether an event ends portions of the slices alone that are read.
+
+        It does where this is the whole cell, made of devices, and where a slice is all
+        that its read depends on.
+        """
+        devices = all(isinstance(member, Plane) for member in self.members)
+        return self.suffix == "" and devices and reads_slice_alone(self.io)
 
     def base_periods(self) -> list[float]:
         """Return the periods of all sources (4.1; slices instead of lengths: 12.5)."""
@@ -604,6 +673,10 @@ class TransferChain(Cell):
     def move(self, k: int, number: int, event: int, eta: Any) -> None:
         """Move one slice."""
         source, target = self.members[k], self.members[k + 1]
+        if isinstance(source, Plane) and source.waiting:
+            read = np.zeros(self.place.shape, dtype=np.bool_)
+            self.slice_of(read, number)[...] = True
+            source.settle(read)
         values = self.read(source, number, self.io, self.columns)
         # Each slice is reset behind its own read (12.6).
         if self.config.with_reset_prob > 0.0:
@@ -635,7 +708,7 @@ class TransferChain(Cell):
         else:
             target.counted("writes")
 
-    def slice_of(self, array: Floats, number: int) -> Floats:
+    def slice_of(self, array: NDArray[Any], number: int) -> NDArray[Any]:
         """Return a view of a slice."""
         return array[:, number] if self.columns else array[number]
 
@@ -806,10 +879,15 @@ class ChoppedTransfer(TransferChain):
 
     # ---- one vector (6.4) ------------------------------------------------------------
 
-    def receive(self, words: list[Word]) -> None:
+    def longest_rate(self, lr: Any) -> Any:
+        """Return a rate above all others where each vector has its own."""
+        p = self.config
+        return np.inf if p.auto_scale and p.fast_lr > 0 else self.fast_rate(lr)
+
+    def receive(self, words: list[Word], at_once: bool = False) -> None:
         """Give pulses to the fast array, turned over by the choppers."""
         turned = self.turned
-        self.fast.receive([(pulses, up ^ turned) for pulses, up in words])
+        self.fast.receive([(pulses, up ^ turned) for pulses, up in words], at_once)
 
     @property
     def sweeps_of_period(self) -> int:

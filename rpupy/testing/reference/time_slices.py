@@ -48,6 +48,7 @@ class SlicedVector(Vector):
 
     def _round(self, x: Floats, c: np.float32, number: int) -> tuple[Floats, bool]:
         v = self._input(x, c, number)
+        self.terms = np.abs(self.weights) @ self._driven
         if not self.approximate and self.io.mv_type is AnalogMVType.ONE_PASS:
             return self._convert(self._matrix_product(v), number, 0)
         total, fits = np.zeros(len(self.weights), dtype=np.float32), True
