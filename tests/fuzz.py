@@ -4,7 +4,8 @@
     python tests/fuzz.py files [--count 100000]  [--seed 0] [--processes 2]
 
 What is called, and with what, is generated from the package itself: every registered
-configuration with its fields, every public method of a tile with its arguments. A call either
+configuration with its fields, cells and compounds from the strategies of `rpupy.testing`, every
+public method of a tile with its arguments. A call either
 does its work or raises one of `REFUSALS` with a message, and then the tile is as it was, bit for
 bit. A file that was altered is refused with a StateError, or gives a tile that can be used;
 loading it takes at most twice the memory of the file. Each process is watched: what it has done
@@ -38,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import hypothesis
 import numpy as np
 
 from rpupy import registry
@@ -46,6 +48,7 @@ from rpupy.errors import BackendUnavailableError, StateError
 from rpupy.parameters import definition
 from rpupy.parameters.base import Parameters, RPUConfigBase
 from rpupy.rpu_base import cuda
+from rpupy.testing import strategies
 from rpupy.tiles import load
 
 #: What a call may raise. NumPy's FloatingPointError is the caller's wish.
@@ -159,10 +162,31 @@ def like(rnd: Rnd, value: Any) -> Any:
     return rnd.choice(NONSENSE)
 
 
+def with_cell(rnd: Rnd) -> RPUConfigBase:
+    """Draw a configuration with a unit cell or a compound, which are lists of others."""
+    found = []
+
+    # Of several examples the last: hypothesis begins with the simplest ones.
+    @hypothesis.seed(rnd.randrange(2**32))
+    @hypothesis.settings(
+        max_examples=rnd.randint(2, 8),
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(strategies.tile_configs(strategies.cell_configs()))
+    def collect(config: RPUConfigBase) -> None:
+        found.append(config)
+
+    collect()
+    return found[-1]
+
+
 def configuration(rnd: Rnd, refused: collections.Counter) -> RPUConfigBase:
     """Draw a configuration; what its fields refuse is counted and left at its default."""
     kinds = [cls for cls in registered(RPUConfigBase) if cls.tile_kind]
-    config = rnd.choice(kinds)()
+    config = with_cell(rnd) if rnd.randrange(3) == 0 else rnd.choice(kinds)()
     for _ in range(rnd.randrange(8)):
         owner: Any = config
         while True:

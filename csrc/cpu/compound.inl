@@ -157,7 +157,8 @@ class CpuArray {
     args.input = s.hot;
     if (args.lines.w_asymmetry != nullptr) {
       // With input noise, a read has negative inputs.
-      for (int64_t at = 0; at < out_size_ * in_size_; ++at) negative_[at] = node.weights[at] * args.lines.w_asymmetry[at];
+      for (int64_t at = 0; at < out_size_ * in_size_; ++at)
+        negative_[at] = node.weights[at] * args.lines.w_asymmetry[at];
       args.negative_weights = negative_;
       args.negative_packed = negative_packed_;
     }

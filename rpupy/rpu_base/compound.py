@@ -64,6 +64,7 @@ _NODE_COUNTERS = (
 _SCHEDULE = ("updates", "position", "sweeps")
 _MOST_NODES = 256
 
+
 @dataclass
 class _Node:
     """One node of the tree."""
@@ -222,16 +223,16 @@ class CompoundTile(CoreTile):
             node.arrays["buffer"] = (name, full, np.float32)
         if node.kind in ("buffered", "chopped"):
             for k, part in enumerate(node.children[:-1]):
-                if "buffer" in part.arrays:
+                name = f"buffered_FP_weight_{k}{node.suffix}"
+                clash = name == part.arrays.get("buffer", ("",))[0]
+                if clash or (node.kind == "buffered" and "buffer" in part.arrays):
                     raise NotImplementedError(
                         f"{type(config).__name__}.unit_cell_devices[{k}] ="
                         f" {type(part.config).__name__} is not built: both have a buffer"
                         " for it"
                     )
-                name = f"buffered_FP_weight_{k}{node.suffix}"
-                part.arrays["buffer"] = (name, full, np.float32)
-        if node.kind == "chopped":
-            node.arrays["buffer"] = node.children[0].arrays.pop("buffer")
+                owner = node if node.kind == "chopped" else part
+                owner.arrays["buffer"] = (name, full, np.float32)
         if node.kind == "dynamic":
             matrices = {
                 "buffer": "buffered_FP_weight",
@@ -378,9 +379,7 @@ class CompoundTile(CoreTile):
             "children": len(node.children),
             "params": params,
             "read_io": node.read_io,
-            "lines": {
-                name: self._arrays[node.line_array(name)] for name in node.lines
-            },
+            "lines": {name: self._arrays[node.line_array(name)] for name in node.lines},
             "reads_are_local": node.reads_are_local,
             "write_update": node.write_update,
             "hides_nothing": node.hides_nothing,

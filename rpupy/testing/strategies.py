@@ -346,10 +346,12 @@ def cell_configs(
     known = {field.name: field for field in attrs.fields(cls)}
     member = devices
     if depth > 0 and not issubclass(cls, OneSidedUnitCell):
-        # A mixed precision compound stands alone; a buffered compound takes no choppers.
+        # A mixed precision compound stands alone, and two buffers need two names.
         left_out: tuple[type, ...] = (DigitalRankUpdateCell,)
         if issubclass(cls, BufferedTransferCompound):
             left_out += (ChoppedTransferCompound,)
+        elif cls is ChoppedTransferCompound:
+            left_out += (DynamicTransferCompound,)
         inner = [c for c in _CELLS if not issubclass(c, left_out)]
         nested = cell_configs(inner, devices, depth=depth - 1, **fields)
         member = st.one_of(devices, devices, nested)

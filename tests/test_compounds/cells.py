@@ -153,6 +153,13 @@ CELLS: dict[str, Any] = {
         units_in_mbatch=False,
         scale_transfer_lr=False,
     ),
+    "ttv3_of_ttv3": ChoppedTransferCompound(
+        unit_cell_devices=[
+            transfer(ChoppedTransferCompound, in_chop_prob=0.3, gamma=0.5),
+            devices()[1],
+        ],
+        in_chop_prob=0.4,
+    ),
     "ttv1_lines": transfer(transfer_forward=LINES, n_reads_per_transfer=3),
     "ttv3_rows_lines": transfer(
         ChoppedTransferCompound,

@@ -288,10 +288,16 @@ def test_random_devices_are_drawn_on_where_weights_are_set():
     assert picks[0] != picks[1]
 
 
-def test_a_buffered_compound_of_one_with_choppers_is_refused():
-    cell = BufferedTransferCompound(
-        unit_cell_devices=[transfer(ChoppedTransferCompound), devices()[1]]
-    )
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        (BufferedTransferCompound, ChoppedTransferCompound),
+        (BufferedTransferCompound, DynamicTransferCompound),
+        (ChoppedTransferCompound, DynamicTransferCompound),
+    ],
+)
+def test_two_buffers_of_one_array_are_refused(outer, inner):
+    cell = outer(unit_cell_devices=[transfer(inner), devices()[1]])
     with pytest.raises(NotImplementedError, match=r"unit_cell_devices\[0\]"):
         AnalogTile(2, 3, config(cell))
 
