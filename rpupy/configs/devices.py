@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    # What `__getattr__` below finds.
+    from .compounds import *  # noqa: F403
+
     Floats = NDArray[np.float32]
 
 __all__ = [
