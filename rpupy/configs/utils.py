@@ -2,6 +2,9 @@
 
 # ruff: noqa: F403 - a name is listed once, in the module that defines it.
 
+from typing import TYPE_CHECKING
+
+from rpupy.not_built import refuse
 from rpupy.parameters import drift, enums, io, mapping, pre_post, runtime, training
 from rpupy.parameters.drift import *
 from rpupy.parameters.enums import *
@@ -19,3 +22,6 @@ __all__ += mapping.__all__
 __all__ += pre_post.__all__
 __all__ += runtime.__all__
 __all__ += training.__all__
+
+if not TYPE_CHECKING:  # a checker would take every name to be there
+    __getattr__ = refuse(__name__)

@@ -40,6 +40,8 @@ load("tile.npz").forward([1.0] * 20)
 AnalogTile(3, 2, rpu_config=TikiTakaEcRamPreset()).explain()
 rpupy.set_num_threads(2)
 
+from rpupy.tiles import Nonsense  # error: attr-defined
+from rpupy.configs.devices import Nothing  # error: attr-defined
 LinearStepDevice(w_mni=1.0)  # error: call-arg
 config.forward.out_nosie = 1.0  # error: attr-defined
 config.forward.out_noise = "a lot"  # error: assignment
