@@ -1,4 +1,4 @@
-"""The way of one vector through an array that is read in time slices (mvm.md 11).
+"""The way of one vector through an array that is read in time slices.
 
 Slice by slice, as the physics goes: a Thevenin source for each row, a ladder of segments
 from the far end of each line to the near one, and the charge of all slices.
