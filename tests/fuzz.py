@@ -183,10 +183,16 @@ def with_cell(rnd: Rnd) -> RPUConfigBase:
     return found[-1]
 
 
-def configuration(rnd: Rnd, refused: collections.Counter) -> RPUConfigBase:
+#: What draws a configuration with a cell.
+DrawCell = Callable[[Rnd], RPUConfigBase]
+
+
+def configuration(
+    rnd: Rnd, refused: collections.Counter, cell: DrawCell = with_cell
+) -> RPUConfigBase:
     """Draw a configuration; what its fields refuse is counted and left at its default."""
     kinds = [cls for cls in registered(RPUConfigBase) if cls.tile_kind]
-    config = with_cell(rnd) if rnd.randrange(3) == 0 else rnd.choice(kinds)()
+    config = cell(rnd) if rnd.randrange(3) == 0 else rnd.choice(kinds)()
     for _ in range(rnd.randrange(8)):
         owner: Any = config
         while True:
@@ -238,10 +244,10 @@ def backends() -> list[str]:
     return ["cpu", "cuda_host"] if cuda.is_host_compiled() else ["cpu"]
 
 
-def new_tile(rnd: Rnd, refused: collections.Counter) -> Any:
+def new_tile(rnd: Rnd, refused: collections.Counter, cell: DrawCell = with_cell) -> Any:
     """Build a tile; what refuses is counted, and the next one tried."""
     while True:
-        config = configuration(rnd, refused)
+        config = configuration(rnd, refused, cell)
         sizes = [rnd.choice(SIZES if rnd.randrange(20) else BAD_SIZES) for _ in "io"]
         options = {
             name: mostly(flag, rnd) if rnd.randrange(4) == 0 else flag(rnd)
@@ -372,9 +378,14 @@ def try_call(
     return after, refusal
 
 
-def life(rnd: Rnd, count: collections.Counter, length: int = CALLS_IN_A_LIFE) -> None:
+def life(
+    rnd: Rnd,
+    count: collections.Counter,
+    length: int = CALLS_IN_A_LIFE,
+    cell: DrawCell = with_cell,
+) -> None:
     """Build a tile and call it; count calls and refusals."""
-    tile = new_tile(rnd, count)
+    tile = new_tile(rnd, count, cell)
     calls = calls_of(tile)
     before = fingerprint(tile)
     done = []
@@ -401,11 +412,11 @@ def life(rnd: Rnd, count: collections.Counter, length: int = CALLS_IN_A_LIFE) ->
 # ---- files ---------------------------------------------------------------------------
 
 
-def saved_tile(rnd: Rnd, folder: Path) -> bytes:
+def saved_tile(rnd: Rnd, folder: Path, cell: DrawCell = with_cell) -> bytes:
     """Save a tile in the midst of its life, and return the file."""
     ignored: collections.Counter = collections.Counter()
     while True:
-        tile = new_tile(rnd, ignored)
+        tile = new_tile(rnd, ignored, cell)
         if rnd.randrange(4) == 0:
             # Large enough for memory to be told from what is always needed.
             tile = type(tile)(60, 80, tile.rpu_config, rng=rnd.randrange(2**32))
@@ -640,12 +651,15 @@ def load_altered(path: Path, data: bytes) -> str:
 
 
 def altered_files(
-    rnd: Rnd, count: collections.Counter, length: int = FILES_IN_A_LIFE
+    rnd: Rnd,
+    count: collections.Counter,
+    length: int = FILES_IN_A_LIFE,
+    cell: DrawCell = with_cell,
 ) -> None:
     """Save a tile, alter the file in several ways, and load what became of it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        whole = saved_tile(rnd, folder)
+        whole = saved_tile(rnd, folder, cell)
         for _ in range(length):
             alteration = rnd.choice(ALTERATIONS)
             data = alteration(rnd, whole)
