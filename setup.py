@@ -30,6 +30,9 @@ COMMON = [
     "-fno-trapping-math",
     "-fvisibility=hidden",
     "-fPIC",
+    # Python brings its own -g, and what that says of templates takes a third of the build
+    # and most of the module. RPUPY_CFLAGS=-g has it back.
+    "-g0",
     # GCC 12 warns of the undefined registers in its own AVX-512 header.
     "-Wno-uninitialized",
     "-Wno-maybe-uninitialized",

@@ -1,4 +1,4 @@
-"""The way of one vector through an array that is read in time slices (mvm.md 11).
+"""The way of one vector through an array that is read in time slices.
 
 Slice by slice, as the physics goes: a Thevenin source for each row, a ladder of segments
 from the far end of each line to the near one, and the charge of all slices.
@@ -80,7 +80,7 @@ class SlicedVector(Vector):
         return total, fits
 
     def _noisy_weights(self, durations: Any, number: int, part: int) -> Floats:
-        """Return the weights with the read noise of one pass (mvm.md 11, end)."""
+        """Return the weights with the read noise of one pass."""
         t = float(np.abs(durations).mean())
         if not self.noisy or t == 0.0:
             return self.weights
