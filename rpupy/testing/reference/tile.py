@@ -19,7 +19,7 @@ from .plane import Plane
 from .product import LineDraws, Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream, key_of
 from .time_slices import SlicedVector
-from .trains import Train, longest_train
+from .trains import Train, Zeros, longest_train
 
 
 class ReferenceTile:
@@ -101,6 +101,7 @@ class ReferenceTile:
             for name in ("forward", "backward")
         }
         self.averages = {"forward": F32(-1), "backward": F32(-1)}
+        self.zeros = Zeros()
         self.set_weights_uniform_random(-0.1, 0.1)
 
     @property
@@ -206,10 +207,8 @@ class ReferenceTile:
         pairs = list(zip(x_batch, d_batch, strict=True))
         if isinstance(self.root, Cell):
             lr = F32(self.learning_rate)
-            update = self.config.update
             for vector, (x, d) in enumerate(pairs):
-                ordinal = self.counters["update"]
-                train = Train(update, self.random, ordinal, vector=vector)
+                train = self._train(vector)
                 self.root.update(x, d, lr, batch, train)
                 self.counters["update"] += 1
             self.root.place.settle()
@@ -239,11 +238,17 @@ class ReferenceTile:
 
     def _pulses(self, x: Floats, d: Floats) -> list[Word]:
         """Make the pulses of one vector, word by word."""
-        train = Train(self.config.update, self.random, self.counters["update"])
+        train = self._train()
         words = train.words(x, d, self.learning_rate, self.plane.granularity)
+        self.zeros.last = train.zero_share
         self.last_trains.append(train.made)
         self.counters["update"] += 1
         return words
+
+    def _train(self, vector: int = 0) -> Train:
+        """Return the trains of the next vector of an update."""
+        update, ordinal = self.config.update, self.counters["update"]
+        return Train(update, self.random, ordinal, vector=vector, zeros=self.zeros)
 
     def get_pulse_counters(self) -> NDArray[np.int64]:
         """Return pulses down and up; shape (0, out, in) if they are not counted."""
@@ -269,6 +274,8 @@ class ReferenceTile:
     def set_weights(self, weights: ArrayLike) -> None:
         """Set the weights, clipped to the bounds of each crosspoint."""
         self.root.set_weights(np.array(weights, dtype=np.float32))
+        if isinstance(self.root, Cell):
+            self.zeros.last = F32(0)
 
     def set_weights_uniform_random(self, low: float, high: float) -> None:
         """Draw the weights uniformly from [low, high), clipped to the bounds."""
@@ -335,6 +342,7 @@ class ReferenceTile:
             average = arrays.get(f"{direction}_input_average")
             if average is not None:
                 self.averages[direction] = average[0]
+        self.zeros.last = arrays.get("update_zeros", [F32(0)])[0]
         if isinstance(self.root, Cell):
             self.root.adopt(meta["planes"], arrays, "weights")
         else:
@@ -343,7 +351,7 @@ class ReferenceTile:
     def arrays(self) -> dict[str, Any]:
         """Return the arrays that `adopt` takes, but for those of lines."""
         found: dict[str, Any] = self.root.arrays("weights")
-        return found
+        return found | {"update_zeros": [self.zeros.last]}
 
 
 def _seen_weights(weights: Floats, io: Any) -> Floats:
