@@ -79,7 +79,7 @@ HEADERS = [
 SOURCES = [*HEADERS, *files("csrc/cpu/*.cpp")]
 
 # Included by every module.
-ARGUMENTS = "rpupy/rpu_base/_arguments.pxi"
+INCLUDED = files("rpupy/rpu_base/*.pxi")
 
 CUDA_NAME = "rpupy.rpu_base._cuda"
 CUDA_SOURCES = files("cuda/*.cu", "cuda/*.h", "cuda/host/*")
@@ -202,7 +202,7 @@ def module(
         name,
         list(sources),
         include_dirs=[*includes, numpy.get_include()],
-        depends=[*depends, ARGUMENTS],
+        depends=[*depends, *INCLUDED],
         language="c++",
         **more,
     )
