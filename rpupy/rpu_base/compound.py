@@ -290,7 +290,7 @@ class CompoundTile(CoreTile):
     def _count_parts(self) -> int:
         return len(self._nodes)
 
-    def _overflowing(self) -> set[str]:
+    def _overflowing(self, meta: Mapping[str, Any]) -> set[str]:
         # Sums of planes, and what is added up without bounds.
         cells = [n for n in self._nodes if n.plane is None and not n.hides_nothing]
         digital = {
@@ -299,7 +299,7 @@ class CompoundTile(CoreTile):
             for key, array in node.arrays.items()
             if key != "running" and array[2] is np.float32
         }
-        return super()._overflowing() | {n.weights for n in cells} | digital
+        return super()._overflowing(meta) | {n.weights for n in cells} | digital
 
     @property
     def _steps_into_compound(self) -> bool:

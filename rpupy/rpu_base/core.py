@@ -58,6 +58,8 @@ _MAX_CROSSPOINTS = 2**32
 _MAX_BATCH = 2**31
 #: Rates up to this are 0 in float32.
 _ZERO_RATE = 2.0**-150
+#: Write noise up to this cannot bring weights with bounds beyond float32.
+_MOST_NOISE = 2.0**100
 #: Counts of a saved state stay below this, so that what follows cannot leave 63 bits.
 _MOST_EVENTS = 2**62
 
@@ -990,7 +992,7 @@ class CoreTile:
             raise StateError(
                 f"the arrays must be {sorted(planes)}, got {sorted(arrays)}"
             )
-        overflowing = self._overflowing()
+        overflowing = self._overflowing(meta)
         full = (self.out_size, self.in_size)
         upkeep = {n + p.suffix for p in self._planes for n in UPKEEP_PLANES}
         for name, (shape, dtype) in planes.items():
@@ -1007,11 +1009,16 @@ class CoreTile:
             if dtype is np.int64 and ((array < 0) | (array >= _MOST_EVENTS)).any():
                 raise StateError(f"{name} must be in [0, {_MOST_EVENTS})")
 
-    def _overflowing(self) -> set[str]:
-        """Names of arrays that may hold more than float32 does; bounds hold for others."""
+    def _overflowing(self, meta: Mapping[str, Any]) -> set[str]:
+        """Name the arrays that may have left float32 by what devices have in `meta`."""
         if not self._pulsed_device:
             return set(_UNBOUNDED)
-        return {plane.weights for plane in self._planes if plane.has_write_noise}
+        return {
+            plane.weights
+            for plane, numbers in zip(self._planes, _of_planes(meta), strict=True)
+            if plane.has_write_noise
+            and plane.write_noise_std * numbers["dw_min"] > _MOST_NOISE
+        }
 
     def _check_events(self, events: Any) -> None:
         """Raise StateError if these are no counts of events of this tile."""
@@ -1173,6 +1180,12 @@ def _check_real(value: Any, name: str) -> None:
         real_number(value, name)
     except (TypeError, ValueError) as error:
         raise StateError(str(error)) from None
+
+
+def _of_planes(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the numbers of each plane; those of a single device are not apart."""
+    planes: list[Mapping[str, Any]] = meta.get("planes", [meta])
+    return planes
 
 
 def _check_plane_numbers(numbers: Mapping[str, Any]) -> None:

@@ -20,10 +20,12 @@ from rpupy.configs import (
     IOParametersIRDropT,
     MixedPrecisionCompound,
     NoiseManagementType,
+    PulseType,
     SingleRPUConfig,
     SoftBoundsDevice,
     TransferCompound,
     UnitCellRPUConfig,
+    UpdateParameters,
     VectorUnitCell,
 )
 from rpupy.errors import ConfigError
@@ -435,6 +437,11 @@ def test_hidden_parameters_of_any_size_leave_finite_weights(kind, value):
 # ---- beyond what float32 holds -----------------------------------------------------
 
 
+PULSED = [
+    kind
+    for kind in PulseType
+    if kind not in (PulseType.NONE, PulseType.NONE_WITH_DEVICE)
+]
 WIDE = ConstantStepDevice(dw_min=1.0, w_max=3.0, w_min=-3.0)
 
 
@@ -551,3 +558,23 @@ def test_more_levels_than_are_counted_are_refused(res):
     io = IOParametersIRDropT(inp_res=res)
     with pytest.raises(ConfigError, match=r"at most 2\*\*24 steps, got"):
         AnalogTile(OUT, IN, SingleRPUConfig(forward=io), rng=1)
+
+
+@pytest.mark.parametrize("out_size", [1, 3, 16])
+@pytest.mark.parametrize("kind", PULSED)
+def test_lines_of_zero_get_no_pulses_at_any_rate(kind, out_size):
+    # Neither do those that fill up the lanes of a vector.
+    config = SingleRPUConfig(
+        device=ConstantStepDevice(), update=UpdateParameters(pulse_type=kind)
+    )
+    tile = AnalogTile(out_size, 19, config, rng=1)
+    tile.set_learning_rate(3e38)
+    before = tile.tile.get_weights()
+    x, d = np.zeros(19), np.zeros(out_size)
+    x[3] = d[0] = 1e-3
+    tile.update(x, d)
+    tile.update(x * 1e3, d * 1e3)
+    changed = tile.tile.get_weights() != before
+    assert changed[0, 3] and changed.sum() == 1
+    weights = tile.events()["weights"]
+    assert weights.pulses_up == 0 and weights.pulses_down <= weights.slots

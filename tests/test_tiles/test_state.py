@@ -529,11 +529,7 @@ def _with_array(saved: bytes, name: str, array: np.ndarray) -> bytes:
         ),
         ("core.weights", np.zeros((3, 4)), "weights must be float32"),
         ("core.weights", np.zeros((4, 3), np.float32), "weights must be float32"),
-        (
-            "core.persistent_weights",
-            np.full((3, 4), np.inf, np.float32),
-            "persistent_weights must be finite",
-        ),
+        ("core.weights", np.full((3, 4), np.inf, np.float32), "weights must be finite"),
         ("core.pulse_ordinals", np.zeros((3, 4), np.int32), "pulse_ordinals must be"),
     ],
 )

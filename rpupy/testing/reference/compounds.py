@@ -24,7 +24,7 @@ from rpupy.parameters.enums import (
 )
 
 from .aggregate import Word
-from .arithmetic import F32, SMALLEST_NORMAL, Floats, clip, fma
+from .arithmetic import F32, LARGEST, SMALLEST_NORMAL, Floats, clip, fma
 from .plane import Counting, Plane
 from .product import Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream
@@ -36,7 +36,6 @@ COUNTERS = ("reads", "writes", "events", "updates", "position", "sweeps")
 CELL_COUNTERS = (*COUNTERS, "reset", "redraw", "current", "choices")
 #: The largest count that a row of a mixed precision compound can ask for.
 MOST_STEPS = F32(2147483520)
-LARGEST = np.finfo(F32).max
 
 Node = Any  # a Plane or a Cell
 
