@@ -95,6 +95,19 @@ struct UpdateArgs {
   int64_t* tally;  // added to: the first of NodeEvent; null: nobody counts
 };
 
+// An array whose conductances are noisy anew in each read (csrc/mvm/ladder.h). `segments` 0: no noise; without wires
+// there is one segment. The unit of conductances is that of weights.
+struct ReadLadder {
+  int64_t segments, per_segment;  // of a line, and rows of each
+  int64_t front;                  // rows before the first input
+  int32_t timed;                  // wires count, and the array is read in time slices
+  float wire;                     // resistance of it between two segments
+  float leak;                     // what every segment conducts at least
+  float offset;                   // what an output gets in each slice, times the resistance of its line
+  float noise;                    // scale of the noise
+  float per_microsiemens;         // a conductance of 1 uS
+};
+
 // What the lines of one direction have of their own; null where the parameters ask for none.
 struct LineParams {
   const float* out_noise_values;
@@ -105,6 +118,7 @@ struct LineParams {
   // Arrays that are read in time slices: what an output gets in each slice, and its value of one pulse of charge.
   const float* slice_offset;
   float charge_unit;
+  ReadLadder ladder;  // in place of what an output gets in each slice
 };
 
 constexpr int kProductStages = 16;

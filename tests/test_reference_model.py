@@ -395,6 +395,8 @@ def sliced_ios(draw):
         adc_quantization=draw(st.booleans()),
         adc_frequency=draw(some([6.24, 100.0])),
         ir_drop_integration_sum=draw(st.booleans()),
+        apply_xdep_pcm_read_noise=draw(st.booleans()),
+        xdep_pcm_read_noise_scale=draw(some([1.0, 3.0, 0.0])),
     )
 
 

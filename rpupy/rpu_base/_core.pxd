@@ -55,6 +55,17 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         Window window
         int64_t* tally
 
+    struct ReadLadder:
+        int64_t segments
+        int64_t per_segment
+        int64_t front
+        int32_t timed
+        float wire
+        float leak
+        float offset
+        float noise
+        float per_microsiemens
+
     struct LineParams:
         const float* out_noise_values
         const float* out_nonlinearity
@@ -63,6 +74,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         const float* w_asymmetry
         const float* slice_offset
         float charge_unit
+        ReadLadder ladder
 
     struct ProductArgs:
         TileView tile

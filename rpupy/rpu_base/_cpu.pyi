@@ -67,7 +67,7 @@ class CpuBackend:
         threads: int,
         drawn: dict[str, _Floats] | None = None,
         stages: dict[int, _Floats] | None = None,
-        sliced: Any = None,
+        read_array: Any = None,
         rounds: _Counts | None = None,
     ) -> None: ...
     def uncount(self) -> None: ...

@@ -257,12 +257,12 @@ cdef class CpuBackend:
 
     def product(self, cnp.ndarray weights, cnp.ndarray inputs, cnp.ndarray outputs, int64_t batch,
                 bint backward, cnp.ndarray io, uint64_t ordinal, uint32_t stream, int threads,
-                drawn=None, stages=None, sliced=None, cnp.ndarray rounds=None):
+                drawn=None, stages=None, read_array=None, cnp.ndarray rounds=None):
         """Analog product of `batch` vectors; `stream` is the first of the pass.
 
         `drawn` names what the direction has of its own (`rpupy.rpu_base.periphery`), `stages`
-        numbers the planes of a trace, and `sliced` stands in for the weights where the array is
-        read in time slices.  The rounds of all vectors are added to `rounds`.
+        numbers the planes of a trace, and `read_array` stands in for the weights where the array
+        is read in time slices or with noise.  The rounds of all vectors are added to `rounds`.
         """
         cdef _core.ProductArgs args
         cdef void* scratch
@@ -283,10 +283,8 @@ cdef class CpuBackend:
         if stages is not None:
             for number, plane in stages.items():
                 args.stages[<int> number] = _floats(plane)
-        if sliced is not None:
-            weights = sliced.weights
-            args.lines.slice_offset = _floats(sliced.offset)
-            args.lines.charge_unit = sliced.charge_unit
+        if read_array is not None:
+            weights = _take_read_array(&args.lines, read_array, weights)
         args.weights = <const float*> cnp.PyArray_DATA(weights)
         if not backward:
             stale = self.take_packed(&args, weights)
@@ -587,6 +585,7 @@ cdef class CpuBackend:
 
 
 include "_compound.pxi"
+include "_read_array.pxi"
 
 
 cdef const _core.KernelTable* _table(isa_name) except NULL:

@@ -94,7 +94,7 @@ class CudaBackend:
         threads: int,
         drawn: dict[str, _Plane] | None = None,
         stages: dict[int, _Floats] | None = None,
-        sliced: Any = None,
+        read_array: Any = None,
         rounds: _Counts | None = None,
     ) -> None: ...
     def uncount(self) -> None: ...

@@ -293,6 +293,7 @@ cdef inline float _float32(double value) noexcept:
 
 
 include "_compound.pxi"
+include "_read_array.pxi"
 
 
 def _c_order(shape, strides, unit):
@@ -574,13 +575,13 @@ cdef class CudaBackend:
 
     def product(self, weights, inputs, outputs, int64_t batch, bint backward, cnp.ndarray io,
                 uint64_t ordinal, uint32_t stream, int threads, drawn=None, stages=None,
-                sliced=None, rounds=None):
+                read_array=None, rounds=None):
         """Analog product of `batch` vectors; `stream` is the first of the pass.
 
         `drawn` names what the direction has of its own (`rpupy.rpu_base.periphery`), `stages`
-        numbers the planes of a trace, which are on the host, and `sliced` stands in for the
-        weights where the array is read in time slices.  The rounds of all vectors are added to
-        `rounds`, at the latest by `settle`.
+        numbers the planes of a trace, which are on the host, and `read_array` stands in for the
+        weights where the array is read in time slices or with noise.  The rounds of all vectors
+        are added to `rounds`, at the latest by `settle`.
         """
         cdef _core.ProductArgs args
         cdef cu.Status status
@@ -602,10 +603,8 @@ cdef class CudaBackend:
             args.lines.out_nonlinearity_factor = drawn.get("out_nonlinearity_factor", 1.0)
             args.lines.w_asymmetry = _floats(drawn.get("w_asymmetry"))
             args.average = _floats(drawn.get("input_average"))
-        if sliced is not None:
-            args.weights = _floats(sliced.weights)
-            args.lines.slice_offset = _floats(sliced.offset)
-            args.lines.charge_unit = sliced.charge_unit
+        if read_array is not None:
+            args.weights = _floats(_take_read_array(&args.lines, read_array, weights))
         traced = {}
         if stages is not None:
             traced = {number: self.allocate(plane.shape, np.float32) for number, plane in stages.items()}

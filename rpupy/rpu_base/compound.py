@@ -28,6 +28,7 @@ from rpupy.parameters.enums import (
     VectorUnitCellUpdatePolicy,
     WeightNoiseType,
 )
+from rpupy.parameters.io import IOParametersIRDropT
 
 from . import _common, _cpu, periphery
 from ._common import Floats, real_number, whole_number
@@ -274,6 +275,11 @@ class CompoundTile(CoreTile):
             raise NotImplementedError(
                 f"{type(config).__name__}.{name}.mv_type = {io.mv_type} is not built for"
                 " reads"
+            )
+        if isinstance(io, IOParametersIRDropT) and io.has_noisy_reads():
+            raise NotImplementedError(
+                f"{type(config).__name__}.{name}.apply_xdep_pcm_read_noise = True is not"
+                " built for reads"
             )
         drawn = periphery.shapes(io, self.out_size, (self.out_size, self.in_size))
         if drawn:

@@ -28,7 +28,7 @@ from . import _common, _cpu, periphery
 from ._common import Floats, real_number, size, whole_number
 from .nodal import NodalWeights, sees_wires
 from .plane import UPKEEP_PLANES, DevicePlane
-from .sliced import SlicedArray, fitted_rows, sliced_array
+from .sliced import NoisyArray, SlicedArray, fitted_rows, noisy_array, sliced_array
 
 #: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
 _STREAMS = {"forward": 32, "forward_eval": 37, "backward": 42, "backward_eval": 47}
@@ -145,12 +145,16 @@ class CoreTile:
         self._rounds = {name: np.zeros(1, dtype=np.int64) for name in _DIRECTIONS}
         self._events = np.zeros((self._count_parts(), len(_PART_EVENTS)), np.int64)
         io = getattr(self.config, "forward", None)
-        self._sliced: SlicedArray | None = None
-        self._sliced_version: tuple[Any, int] | None = None
+        # What stands in for the weights, by the rows of the array that is read.
+        self._read_arrays: dict[int, SlicedArray | NoisyArray] = {}
+        self._read_arrays_version: tuple[Any, int] | None = None
         self._sliced_rows = 0
-        if isinstance(io, IOParametersIRDropT) and io.ir_drop > 0.0:
+        self._noisy_reads = False
+        if isinstance(io, IOParametersIRDropT):
             if not (io.is_perfect or io.mv_type is AnalogMVType.IDEAL):
-                self._sliced_rows = fitted_rows(self.config, self.in_size)
+                self._noisy_reads = io.has_noisy_reads()
+                if io.ir_drop > 0.0:
+                    self._sliced_rows = fitted_rows(self.config, self.in_size)
         self._nodal = {
             name: NodalWeights(getattr(self.config, name))
             for name in _DIRECTIONS
@@ -387,7 +391,7 @@ class CoreTile:
             threads.get_num_threads(),
             drawn,
             None,
-            self._sliced_array() if which == "forward_eval" else None,
+            self._read_array(which),
             self._rounds[direction],
         )
         self._counters[which] += batch
@@ -410,22 +414,30 @@ class CoreTile:
             average = self._arrays[f"{direction}_{periphery.AVERAGE}"]
             self._backend.write(average, self._average_before)
 
-    def _sliced_array(self) -> SlicedArray | None:
-        """Return what stands in for the weights where they are read in time slices."""
-        if not self._sliced_rows:
+    def _read_array(self, which: str) -> SlicedArray | NoisyArray | None:
+        """Return what stands in for the weights of a pass, if anything does."""
+        # Wires count in evaluation alone.
+        rows = self._sliced_rows if which == "forward_eval" else 0
+        if which[0] == "b" or not (rows or self._noisy_reads):
             return None
         version = (self._backend, self._backend.weights_version)
-        if self._sliced is None or self._sliced_version != version:
+        if self._read_arrays_version != version:
+            self._read_arrays = {}
+            self._read_arrays_version = version
+        if rows not in self._read_arrays:
             weights = self._backend.read(self._arrays["weights"])
+            io = self.config.forward
             with _cpu.DefaultEnvironment():
-                found = sliced_array(weights, self.config.forward, self._sliced_rows)
-            self._sliced = SlicedArray(
-                self._backend.array_from(found.weights),
-                self._backend.array_from(found.offset),
-                found.charge_unit,
-            )
-            self._sliced_version = version
-        return self._sliced
+                if self._noisy_reads:
+                    self._read_arrays[rows] = noisy_array(weights, io, rows)
+                else:
+                    found = sliced_array(weights, io, rows)
+                    self._read_arrays[rows] = SlicedArray(
+                        self._backend.array_from(found.weights),
+                        self._backend.array_from(found.offset),
+                        found.charge_unit,
+                    )
+        return self._read_arrays[rows]
 
     def _seen_weights(self, direction: str) -> Any:
         """Return the weights that the products of a direction multiply by."""
@@ -549,7 +561,7 @@ class CoreTile:
                     1,
                     drawn,
                     {number: planes[name] for name, (number, _) in wanted.items()},
-                    self._sliced_array() if is_test else None,
+                    self._read_array(which),
                 )
             found = {}
             for name, plane in {**planes, "output": result[None]}.items():

@@ -1,7 +1,7 @@
 """Unit cells and compounds: several devices at each crosspoint.
 
-Written from the specification (compounds.md, and sections 3, 4 and 6 of the design), one
-vector after the other.  A node of the tree is a `Plane` of devices or a `Cell`.
+Written from docs/compounds.md, docs/semantics.md and the docstrings of `rpupy.configs.compounds`,
+one vector after the other.  A node of the tree is a `Plane` of devices or a `Cell`.
 """
 
 from __future__ import annotations

@@ -226,7 +226,7 @@ class ReferenceTile:
         plane.show_pulsed(plane.pulse_ordinals != before)
 
     def _pulses(self, x: Floats, d: Floats) -> list[Word]:
-        """Make the pulses of one vector, word by word (update.md 3 to 5)."""
+        """Make the pulses of one vector, word by word."""
         train = Train(self.config.update, self.random, self.counters["update"])
         words = train.words(x, d, self.learning_rate, self.plane.granularity)
         self.last_trains.append(train.made)

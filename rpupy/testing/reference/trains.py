@@ -1,4 +1,4 @@
-"""From the vectors of an update to pulse trains (update.md 3 to 5)."""
+"""From the vectors of an update to pulse trains."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def pulse_trains(
 def pulse_factors(
     update: Any, random: RandomNumbers, ordinal: int, side: Side, length: int
 ) -> Floats:
-    """Return what both sides multiply to counts of pulses (update.md 5.3, 5.4)."""
+    """Return what both sides multiply to counts of pulses."""
     if length == 0:
         return np.zeros_like(side.values)
     q = slot_probabilities(update, random, ordinal, side)
