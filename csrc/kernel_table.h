@@ -93,6 +93,7 @@ struct UpdateArgs {
   int32_t route;         // PulseRoute
   Window window;
   int64_t* tally;  // added to: the first of NodeEvent; null: nobody counts
+  float* zeros;    // where the share of zeros in the last d goes; null: nobody asks
 };
 
 // An array whose conductances are noisy anew in each read (csrc/mvm/ladder.h). `segments` 0: no noise; without wires
@@ -222,10 +223,12 @@ struct CompoundNode {
   float* past_mean;
   float* variance;
   float* past_variance;
-  float* running;  // largest |x|, largest |d|, rate of the fast array
+  float* running;   // largest |x|, largest |d|, rate of the fast array
+  float* sparsity;  // running mean of the share of zeros in d; null: nobody asks
   uint8_t* in_chopper;
   uint8_t* out_chopper;
   uint8_t* switched;
+  float* zeros;  // share of zeros in the last d that this node wrote with; null: nobody asks
   // [kNodeEvents], of what is counted between kernels; those count in `update.tally`, of any node. Null: nobody counts.
   int64_t* events;
 };
@@ -241,6 +244,7 @@ struct CompoundArgs {
   float lr;
   uint64_t ordinal;
   const float* update;
+  float* zeros;      // share of zeros in the last d; null: nobody asks
   int32_t stepwise;  // vector by vector, as the definition says: for tests
 };
 

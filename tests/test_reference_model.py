@@ -138,6 +138,8 @@ def assert_same_state(tile, model, tolerance=TOLERANCE):
     if model.plane.pulsed:
         ordinals = tile._arrays["pulse_ordinals"]
         assert np.array_equal(ordinals, model.plane.pulse_ordinals)
+        for last in tile.get_d_sparsity().values():
+            assert last == model.zeros.last
         assert np.array_equal(tile.get_pulse_counters(), model.get_pulse_counters())
         lowest, _ = model.plane.law.limits(tile._arrays)
         lowest = np.minimum(lowest, tile._arrays["min_bound"])
@@ -333,6 +335,7 @@ def updates(draw):
         res=draw(some([0.0, 0.1, 0.02, 50.0, -1.0])),
         noise_aggregation=draw(some(list(NoiseAggregation))),
         sto_round=draw(st.booleans()),
+        d_sparsity=draw(st.booleans()),
     )
 
 

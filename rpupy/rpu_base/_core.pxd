@@ -54,6 +54,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         int32_t route
         Window window
         int64_t* tally
+        float* zeros
 
     struct ReadLadder:
         int64_t segments
@@ -146,9 +147,11 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         float* variance
         float* past_variance
         float* running
+        float* sparsity
         uint8_t* in_chopper
         uint8_t* out_chopper
         uint8_t* switched
+        float* zeros
         int64_t* events
 
     struct CompoundArgs:
@@ -161,6 +164,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         float lr
         uint64_t ordinal
         const float* update
+        float* zeros
         int32_t stepwise
 
     ctypedef void (*PopulateFunction)(const PopulateArgs&) noexcept nogil

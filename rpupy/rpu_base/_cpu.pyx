@@ -377,10 +377,12 @@ cdef class CpuBackend:
     def update_pulsed(self, int number, cnp.ndarray weights, apparent, cnp.ndarray pulse_ordinals,
                       pulse_counters, tuple cell, cnp.ndarray own, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d,
                       int64_t batch, double lr, double granularity, double dw_min_std,
-                      double write_noise, uint64_t ordinal, int threads, cnp.ndarray tally=None):
+                      double write_noise, uint64_t ordinal, int threads, cnp.ndarray tally=None,
+                      cnp.ndarray zeros=None):
         """Pulse trains of a mini-batch on the device with this number.
 
-        Pulses down, pulses up and slots of trains are added to `tally`.
+        Pulses down, pulses up and slots of trains are added to `tally`.  The share of zeros in the
+        last vector of `d` goes to `zeros`.
         """
         cdef _core.UpdateArgs args
         cdef void* scratch
@@ -406,6 +408,7 @@ cdef class CpuBackend:
         for k in range(len(cell)):
             args.cell[k] = _floats(cell[k])
         args.tally = <int64_t*> _floats(tally)
+        args.zeros = _floats(zeros)
         scratch = self.reserve(self.table.update_pulsed_scratch(args))
         with nogil:
             self.table.update_pulsed[number](args, scratch)
@@ -413,10 +416,10 @@ cdef class CpuBackend:
 
     def count_pulses(self, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d, int64_t batch, double lr,
                      double granularity, uint64_t ordinal, int64_t first_row, int64_t rows, int threads,
-                     cnp.ndarray tally=None):
+                     cnp.ndarray tally=None, cnp.ndarray zeros=None):
         """Pulses of each vector on each crosspoint of some rows, (batch, rows, in) int32; down below 0.
 
-        Slots of trains are added to `tally`, as in `update_pulsed`.
+        Slots of trains are added to `tally`, and zeros go to `zeros`, as in `update_pulsed`.
         """
         cdef _core.UpdateArgs args
         cdef void* scratch
@@ -433,6 +436,7 @@ cdef class CpuBackend:
         args.window.first_row = first_row
         args.window.rows = rows
         args.tally = <int64_t*> _floats(tally)
+        args.zeros = _floats(zeros)
         cdef cnp.ndarray counts = np.empty((batch, rows, self.view.in_size), dtype=np.int32)
         cdef int32_t* data = <int32_t*> cnp.PyArray_DATA(counts)
         scratch = self.reserve(self.table.update_pulsed_scratch(args))
@@ -469,11 +473,13 @@ cdef class CpuBackend:
             self.table.show_pulses(args, where, n)
 
     def update_compound(self, list nodes, cnp.ndarray counters, cnp.ndarray x, cnp.ndarray d, int64_t batch,
-                        double lr, uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads):
+                        double lr, uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads,
+                        cnp.ndarray zeros=None):
         """Run the update of a mini-batch on a compound.
 
         `nodes` describes the tree: for each node a dict with the fields of CompoundNode in
         csrc/kernel_table.h that its kind has.  `counters` (int64, a row for each node) move on.
+        The share of zeros in the last vector of `d` goes to `zeros`.
         """
         cdef _core.CompoundArgs args
         cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
@@ -490,6 +496,7 @@ cdef class CpuBackend:
         args.ordinal = ordinal
         args.update = <const float*> cnp.PyArray_DATA(update)
         args.stepwise = stepwise
+        args.zeros = _floats(zeros)
         scratch = self.reserve(self.table.update_compound_scratch(args))
         with nogil:
             self.table.update_compound(args, scratch)

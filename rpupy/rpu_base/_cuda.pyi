@@ -132,6 +132,7 @@ class CudaBackend:
         ordinal: int,
         threads: int,
         tally: _Counts | None = None,
+        zeros: _Plane | None = None,
     ) -> None: ...
     def update_compound(
         self,
@@ -145,6 +146,7 @@ class CudaBackend:
         update: _Floats,
         stepwise: bool,
         threads: int,
+        zeros: _Plane | None = None,
     ) -> None: ...
     def reduce_compound(
         self,

@@ -51,6 +51,8 @@ _PART_EVENTS = (
 )
 #: Those that a pulsed update adds to.
 _TALLY = 4
+#: Share of zeros in the last errors of an update that asks for it.
+_ZEROS = "update_zeros"
 _INPUT_STAGES = periphery.STAGES[: periphery.INPUT_STAGES]
 _UNBOUNDED = ("weights", "drift_start", "drift_previous")
 _MAX_TRAIN_WORDS = 8192
@@ -190,11 +192,21 @@ class CoreTile:
     def _pulsed_device(self) -> bool:
         return self._plane.pulsed
 
+    @property
+    def _counts_zeros(self) -> bool:
+        """Whether updates make trains whose zeros somebody asks for."""
+        exact = (PulseType.NONE, PulseType.NONE_WITH_DEVICE)
+        if not self._pulsed_device or self._pulse_type in exact:
+            return False
+        return bool(self.config.update.d_sparsity)
+
     def _plane_shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
         """Name, shape and type of every array of the state, in its order."""
         shapes: dict[str, tuple[tuple[int, ...], type]] = {}
         for plane in self._planes:
             shapes |= plane.shapes((self.out_size, self.in_size))
+        if self._counts_zeros:
+            shapes[_ZEROS] = ((1,), np.float32)
         for direction, lines in self._line_shapes.items():
             for name, line_shape in lines.items():
                 shapes[f"{direction}_{name}"] = (line_shape, np.float32)
@@ -694,6 +706,7 @@ class CoreTile:
             self._counters["update"],
             threads.get_num_threads(),
             self._tally,
+            self._arrays.get(_ZEROS),
         )
 
     @property
@@ -905,6 +918,24 @@ class CoreTile:
                     own = self._backend.read(plane.pulse_counters)
                     counters = np.concatenate([counters, own])
         return counters
+
+    def get_d_sparsity(self) -> dict[str, float]:
+        """Return shares of zeros in the errors of updates (``update.d_sparsity``).
+
+        Returns
+        -------
+        dict of str to float
+            ``last``: of the last vector. ``d_sparsity`` with the suffix of a chopped or
+            dynamic compound: its running mean. Empty where nobody counts.
+        """
+        with self.lock:
+            shares = {"last": _ZEROS} if self._counts_zeros else {}
+            shares |= {name: name for name in self._sparsity_names()}
+            return {name: float(self._read(at)[0]) for name, at in shares.items()}
+
+    def _sparsity_names(self) -> list[str]:
+        """Names of the arrays with running means of shares of zeros."""
+        return []
 
     # ---- events ----------------------------------------------------------------------
 
