@@ -492,7 +492,7 @@ def test_files_from_before_events_were_counted(tmp_path: Path) -> None:
         {"forward": 1, "backward": 1, "parts": 3},
         {"forward": -1, "backward": 1, "parts": [[0] * 7]},
         {"forward": 1, "backward": 1.5, "parts": [[0] * 7]},
-        {"forward": 1, "backward": 2**63, "parts": [[0] * 7]},
+        {"forward": 1, "backward": 2**62, "parts": [[0] * 7]},
         {"forward": 1, "backward": 1, "parts": [[0] * 6 + [True]]},
     ],
 )

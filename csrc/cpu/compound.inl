@@ -305,7 +305,7 @@ class CpuArray {
           const int n = static_cast<int>(in_size_ - j < kLanes ? in_size_ - j : kLanes);
           f32v sum = load_part(chi + j, n);
           for (int64_t b = 0; b < vectors; ++b) {
-            sum = fma(f32v{} + args_.lr * d[b * out_size_ + i], load_part(x + b * in_size_ + j, n), sum);
+            sum = fma(all_lanes<f32v>(args_.lr * d[b * out_size_ + i]), load_part(x + b * in_size_ + j, n), sum);
           }
           store_part(chi + j, sum, n);
         }

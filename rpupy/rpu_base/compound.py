@@ -338,6 +338,17 @@ class CompoundTile(CoreTile):
     def _count_parts(self) -> int:
         return len(self._nodes)
 
+    def _overflowing(self, meta: Mapping[str, Any]) -> set[str]:
+        # Sums of planes, and what is added up without bounds.
+        cells = [n for n in self._nodes if n.plane is None and not n.hides_nothing]
+        digital = {
+            array[0]
+            for node in self._nodes
+            for key, array in node.arrays.items()
+            if key != "running" and array[2] is np.float32
+        }
+        return super()._overflowing(meta) | {n.weights for n in cells} | digital
+
     @property
     def _steps_into_compound(self) -> bool:
         """Whether whole steps, where there are some, are written to a part with parts."""
@@ -489,7 +500,10 @@ class CompoundTile(CoreTile):
             If the argument is no finite real matrix of that shape.
         """
         array = _common.matrix(weights, "weights", (self.out_size, self.in_size))
-        with self.lock, _cpu.DefaultEnvironment():
+        # What overflows is clipped to the bounds, also for a caller who makes errors of
+        # NumPy's warnings: half of the parts would have changed by then.
+        quiet = np.errstate(over="ignore", under="ignore")
+        with self.lock, _cpu.DefaultEnvironment(), quiet:
             self._clear(self._root)
             self._set_node(self._root, array)
             self._reduce()

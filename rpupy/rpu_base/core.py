@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpupy import threads
-from rpupy.errors import StateError
+from rpupy.errors import ConfigError, StateError
 from rpupy.events import EventCounts
 from rpupy.parameters.enums import AnalogMVType, PulseType
 from rpupy.parameters.in_use import parameters_in_use
@@ -60,6 +60,10 @@ _MAX_CROSSPOINTS = 2**32
 _MAX_BATCH = 2**31
 #: Rates up to this are 0 in float32.
 _ZERO_RATE = 2.0**-150
+#: Write noise up to this cannot bring weights with bounds beyond float32.
+_MOST_NOISE = 2.0**100
+#: Counts of a saved state stay below this, so that what follows cannot leave 63 bits.
+_MOST_EVENTS = 2**62
 
 
 class CoreTile:
@@ -237,6 +241,11 @@ class CoreTile:
                 back = direction == "backward"
                 drawn = periphery.draw(io, back, self._key, lines)
                 for name, values in drawn.items():
+                    if not np.isfinite(values).all():
+                        raise ConfigError(
+                            f"the parameters of {direction} must give finite lines,"
+                            f" got {name} beyond what float32 holds"
+                        )
                     array = self._backend.array_from(values)
                     self._arrays[f"{direction}_{name}"] = array
 
@@ -1017,8 +1026,7 @@ class CoreTile:
         if not isinstance(counters, dict) or set(counters) != set(names):
             raise StateError(f"counters must be {list(names)}, got {counters!r}")
         for name, count in counters.items():
-            # The end of the range stays out of reach of what follows.
-            _check_count(count, name, 2**63)
+            _check_count(count, name, _MOST_EVENTS)
         if "events" in meta:
             self._check_events(meta["events"])
         _check_real(meta["learning_rate"], "learning_rate")
@@ -1028,6 +1036,7 @@ class CoreTile:
             raise StateError(
                 f"the arrays must be {sorted(planes)}, got {sorted(arrays)}"
             )
+        overflowing = self._overflowing(meta)
         full = (self.out_size, self.in_size)
         upkeep = {n + p.suffix for p in self._planes for n in UPKEEP_PLANES}
         for name, (shape, dtype) in planes.items():
@@ -1038,12 +1047,22 @@ class CoreTile:
                     f"{name} must be {np.dtype(dtype)} of shape {shape},"
                     f" got {array.dtype} of shape {array.shape}"
                 )
-            # An exact weight may have overflowed; a device with bounds cannot.
-            bounded = self._pulsed_device or name not in _UNBOUNDED
-            if bounded and dtype is np.float32 and not np.isfinite(array).all():
-                raise StateError(f"{name} must be finite")
-            if dtype is np.int64 and (array < 0).any():
-                raise StateError(f"{name} must not be negative")
+            if dtype is np.float32 and name not in overflowing:
+                if not np.isfinite(array).all():
+                    raise StateError(f"{name} must be finite")
+            if dtype is np.int64 and ((array < 0) | (array >= _MOST_EVENTS)).any():
+                raise StateError(f"{name} must be in [0, {_MOST_EVENTS})")
+
+    def _overflowing(self, meta: Mapping[str, Any]) -> set[str]:
+        """Name the arrays that may have left float32 by what devices have in `meta`."""
+        if not self._pulsed_device:
+            return set(_UNBOUNDED)
+        return {
+            plane.weights
+            for plane, numbers in zip(self._planes, _of_planes(meta), strict=True)
+            if plane.has_write_noise
+            and plane.write_noise_std * numbers["dw_min"] > _MOST_NOISE
+        }
 
     def _check_events(self, events: Any) -> None:
         """Raise StateError if these are no counts of events of this tile."""
@@ -1060,7 +1079,7 @@ class CoreTile:
             raise StateError(f"events of parts must have shape {shape}, got {rows!r}")
         for row in ([events[name] for name in _DIRECTIONS], *rows):
             for count in row:
-                _check_count(count, "a count of events", 2**63)
+                _check_count(count, "a count of events", _MOST_EVENTS)
 
     def set_state(self, meta: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the whole state by one that `state` returned.
@@ -1205,6 +1224,12 @@ def _check_real(value: Any, name: str) -> None:
         real_number(value, name)
     except (TypeError, ValueError) as error:
         raise StateError(str(error)) from None
+
+
+def _of_planes(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the numbers of each plane; those of a single device are not apart."""
+    planes: list[Mapping[str, Any]] = meta.get("planes", [meta])
+    return planes
 
 
 def _check_plane_numbers(numbers: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from rpupy.parameters.enums import (
 )
 
 from .aggregate import Word
-from .arithmetic import F32, Floats, clip, fma
+from .arithmetic import F32, LARGEST, SMALLEST_NORMAL, Floats, clip, fma
 from .plane import Counting, Plane
 from .product import Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream
@@ -553,7 +553,7 @@ class TransferChain(Cell):
         fast = F32(self.config.fast_lr)
         if not fast > 0:
             return lr
-        return fast * lr if self.config.scale_fast_lr else fast
+        return _finite(fast * lr) if self.config.scale_fast_lr else fast
 
     def receive(self, words: list[Word]) -> None:
         """Give pulses to the fast array."""
@@ -689,14 +689,14 @@ class BufferedChain(TransferChain):
         p = self.config
         buffer = self.slice_of(self.buffers[f"buffered_FP_weight_{k}"], number)
         threshold = F32(p.thres_scale) * F32(target.granularity)
-        total = fma(abs(eta), values, buffer)
+        total = _finite(fma(abs(eta), values, buffer))
         steps = self.whole_steps(total / threshold)
         if p.forget_buffer:
             left = F32(p.momentum) * total
         else:
             sub = F32(1) - clip(F32(p.momentum), F32(0), F32(1))
             left = fma(steps * threshold, -sub, total)
-        buffer[...] = np.where(steps != 0, left, total)
+        buffer[...] = np.where(steps != 0, _finite(left), total)
         self.write_steps(target, number, steps, True)
 
 
@@ -792,9 +792,10 @@ class ChoppedTransfer(TransferChain):
         self.d_mean = _running_mean(self.d_mean, np.abs(d).max(), tau)
         rate = F32(p.fast_lr) * F32(update.desired_bl) * F32(self.fast.granularity)
         if p.scale_fast_lr:
-            rate = rate * abs(lr)
+            rate = _finite(rate * abs(lr))
         if self.x_mean > 0 and self.d_mean > 0:
             rate = rate / (self.x_mean * self.d_mean)
+            rate = clip(rate, SMALLEST_NORMAL, LARGEST)
         self.last_rate = rate
         return -rate if p.scale_fast_lr and lr < 0 else rate
 
@@ -825,8 +826,8 @@ class ChoppedTransfer(TransferChain):
                 / (F32(self.slices) * abs(F32(p.transfer_every)))
             )
         if p.correct_gradient_magnitudes:
-            return abs(eta) / self.last_rate / (unit * (slow / fast))
-        return abs(eta) / unit
+            return _finite(abs(eta) / self.last_rate / (unit * (slow / fast)))
+        return _finite(abs(eta) / unit)
 
     # ---- one vector (6.4) ------------------------------------------------------------
 
@@ -858,12 +859,13 @@ class ChoppedTransfer(TransferChain):
 
     def take_steps(self, total: Any, kept: Any) -> tuple[Any, Any]:
         """Return the steps in the buffer, and what is left of it."""
+        total = _finite(total)
         steps = self.whole_steps(total)
         if self.config.forget_buffer:
             left = F32(self.config.momentum) * total
         else:
             left = self.capped(fma(steps, kept - F32(1), total))
-        return steps, np.where(np.abs(total) >= 1, left, total)
+        return steps, np.where(np.abs(total) >= 1, _finite(left), total)
 
     def capped(self, left: Any) -> Any:
         """Limit what is left in the buffer."""
@@ -1138,6 +1140,10 @@ def _one_hot(size: int, line: int) -> Floats:
     return values
 
 
+def _finite(value: Any) -> Any:
+    return clip(value, -LARGEST, LARGEST)
+
+
 def _round_half_up(value: Any) -> int:
     return int(np.floor(value + F32(0.5)))
 
@@ -1145,7 +1151,9 @@ def _round_half_up(value: Any) -> int:
 def _running_mean(running: Any, value: Any, rate: Any) -> Any:
     if running <= 0:
         return value
-    return fma(rate, value, (F32(1) - rate) * running) if value > 0 else running
+    if value <= 0:
+        return running
+    return _finite(fma(rate, value, (F32(1) - rate) * running))
 
 
 def _finish(members: list[Node], lr: Any, batch: int) -> None:

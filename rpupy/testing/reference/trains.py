@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rpupy.parameters.enums import PulseType
 
 from .aggregate import Word
-from .arithmetic import F32, Floats, clip, resolution, round_to_grid
+from .arithmetic import F32, LARGEST, Floats, clip, resolution, round_to_grid
 from .random_numbers import RandomNumbers, Stream
 
 RANDOM_TRAINS = (PulseType.STOCHASTIC_COMPRESSED, PulseType.STOCHASTIC)
@@ -71,6 +71,8 @@ def pulse_train_scales(
             # The limits only keep the ratio of two far numbers finite.
             a = a * np.sqrt(clip(x_max / d_reach, F32(1e-38), F32(1e38)))
             b = b * np.sqrt(clip(d_reach / x_max, F32(1e-38), F32(1e38)))
+        # A line of 0 makes no pulses, however large the rate.
+        a, b = min(a, LARGEST), min(b, LARGEST)
     return int(length), a, b
 
 
