@@ -30,6 +30,8 @@ from .nodal import NodalWeights, sees_wires
 from .plane import UPKEEP_PLANES, DevicePlane
 from .sliced import NoisyArray, SlicedArray, fitted_rows, noisy_array, sliced_array
 
+__all__ = ["CoreTile", "CpuTile"]
+
 #: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
 _STREAMS = {"forward": 32, "forward_eval": 37, "backward": 42, "backward_eval": 47}
 #: Counters of events, which are the ordinals of random numbers.

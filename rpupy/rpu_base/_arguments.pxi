@@ -1,7 +1,24 @@
-# The nodes of a compound as kernels take them, for each module that includes this.
+# Arguments of kernels that each backend packs alike, for each module that includes this.
 #
 # `_floats` and `_float32` are that module's: where the numbers of an array are, NULL for None,
 # and a number as a float.
+
+
+cdef int _take_planes(_core.PopulateArgs* args, key, cnp.ndarray pulsed, cnp.ndarray own, tuple cell, tuple upkeep,
+                      uint32_t plane) except -1:
+    """Fill in whose parameters are drawn, with which key, and where they go."""
+    cdef int k
+    args.tile.key[0] = key[0]
+    args.tile.key[1] = key[1]
+    args.tile.plane = plane
+    args.pulsed = <const float*> cnp.PyArray_DATA(pulsed)
+    args.own = <const float*> cnp.PyArray_DATA(own)
+    for k in range(len(cell)):
+        args.cell[k] = _floats(cell[k])
+    for k in range(len(upkeep)):
+        args.upkeep[k] = _floats(upkeep[k])
+        args.upkeep_stride[k] = 0 if upkeep[k].ndim == 0 else 1
+    return 0
 
 
 cdef cnp.ndarray _compound_nodes(list nodes, cnp.ndarray counters):
