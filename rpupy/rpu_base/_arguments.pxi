@@ -77,3 +77,21 @@ cdef cnp.ndarray _compound_nodes(list nodes, cnp.ndarray counters):
         node.events = node.update.tally = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> has["events"])
         node += 1
     return memory
+
+
+cdef object _take_read_array(_core.LineParams* lines, object array, object weights):
+    """Tell the kernels how an array is read (`rpupy.rpu_base.sliced`); return what is multiplied by."""
+    lines.charge_unit = _float32(array.charge_unit)
+    if hasattr(array, "weights"):
+        lines.slice_offset = _floats(array.offset)
+        return array.weights
+    lines.ladder.segments = array.segments
+    lines.ladder.per_segment = array.per_segment
+    lines.ladder.front = array.front
+    lines.ladder.timed = array.timed
+    lines.ladder.wire = _float32(array.wire)
+    lines.ladder.leak = _float32(array.leak)
+    lines.ladder.offset = _float32(array.slice_offset)
+    lines.ladder.noise = _float32(array.noise)
+    lines.ladder.per_microsiemens = _float32(array.per_microsiemens)
+    return weights

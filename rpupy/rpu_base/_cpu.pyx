@@ -582,7 +582,6 @@ cdef class CpuBackend:
 
 
 include "_arguments.pxi"
-include "_read_array.pxi"
 
 
 cdef const _core.KernelTable* _table(isa_name) except NULL:

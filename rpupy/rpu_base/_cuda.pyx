@@ -293,7 +293,6 @@ cdef inline float _float32(double value) noexcept:
 
 
 include "_arguments.pxi"
-include "_read_array.pxi"
 
 
 def _c_order(shape, strides, unit):

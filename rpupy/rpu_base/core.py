@@ -921,14 +921,15 @@ class CoreTile:
                     counters = np.concatenate([counters, own])
         return counters
 
-    def get_d_sparsity(self) -> dict[str, float]:
+    def get_sparsity(self) -> dict[str, float]:
         """Return shares of zeros in the errors of updates (``update.d_sparsity``).
 
         Returns
         -------
         dict of str to float
             ``last``: of the last vector. ``d_sparsity`` with the suffix of a chopped or
-            dynamic compound: its running mean. Empty where nobody counts.
+            dynamic compound: its running mean. ``avg_sparsity`` of a mixed precision
+            compound. Empty where nobody counts.
         """
         with self.lock:
             shares = {"last": _ZEROS} if self._counts_zeros else {}
