@@ -60,3 +60,21 @@ cdef cnp.ndarray _compound_nodes(list nodes, cnp.ndarray counters):
         node.events = node.update.tally = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> has["events"])
         node += 1
     return memory
+
+
+cdef int _move_on(tuple counter, int64_t events) except -1:
+    """Add events to a counter, given as a dict and its name there; None counts nothing.
+
+    A kernel and its counter are one step for the interpreter: it looks for signals, such as an
+    interrupt by Ctrl-C, when a line of Python runs, and none does in here.
+    """
+    if counter is not None:
+        (<dict> counter[0])[counter[1]] += events
+    return 0
+
+
+cdef int _move_nodes_on(tuple counter, list names, cnp.ndarray counters) except -1:
+    """Take over the counters of all nodes into the same dict, row after row, in the same way."""
+    if names is not None:
+        (<dict> counter[0]).update(zip(names, (<object> counters).ravel().tolist()))
+    return 0
