@@ -532,20 +532,10 @@ cdef class CpuBackend:
                  int threads, uint32_t plane=0):
         """Draw the planes of a pulsed device; an upkeep plane of size one gets one number."""
         cdef _core.PopulateArgs args
-        cdef int k
         memset(&args, 0, sizeof(args))
         args.tile = self.view
-        args.tile.key[0] = key[0]
-        args.tile.key[1] = key[1]
-        args.tile.plane = plane
         args.tile.threads = threads
-        args.pulsed = <const float*> cnp.PyArray_DATA(pulsed)
-        args.own = <const float*> cnp.PyArray_DATA(own)
-        for k in range(len(cell)):
-            args.cell[k] = _floats(cell[k])
-        for k in range(len(upkeep)):
-            args.upkeep[k] = _floats(upkeep[k])
-            args.upkeep_stride[k] = 0 if upkeep[k].ndim == 0 else 1
+        _take_planes(&args, key, pulsed, own, cell, upkeep, plane)
         with nogil:
             self.table.populate[number](args)
 
@@ -604,8 +594,7 @@ cdef class CpuBackend:
         self.weights_version += 1
 
 
-include "_compound.pxi"
-include "_read_array.pxi"
+include "_arguments.pxi"
 
 
 cdef const _core.KernelTable* _table(isa_name) except NULL:

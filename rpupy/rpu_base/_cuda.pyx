@@ -292,8 +292,7 @@ cdef inline float _float32(double value) noexcept:
     return <float> value
 
 
-include "_compound.pxi"
-include "_read_array.pxi"
+include "_arguments.pxi"
 
 
 def _c_order(shape, strides, unit):
@@ -787,19 +786,9 @@ cdef class CudaBackend:
         """Draw the planes of a pulsed device; an upkeep plane of size one gets one number."""
         cdef _core.PopulateArgs args
         cdef cu.Status status
-        cdef int k
         memset(&args, 0, sizeof(args))
         args.tile = self.view
-        args.tile.key[0] = key[0]
-        args.tile.key[1] = key[1]
-        args.tile.plane = plane
-        args.pulsed = <const float*> cnp.PyArray_DATA(pulsed)
-        args.own = <const float*> cnp.PyArray_DATA(own)
-        for k in range(len(cell)):
-            args.cell[k] = _floats(cell[k])
-        for k in range(len(upkeep)):
-            args.upkeep[k] = _floats(upkeep[k])
-            args.upkeep_stride[k] = 0 if upkeep[k].ndim == 0 else 1
+        _take_planes(&args, key, pulsed, own, cell, upkeep, plane)
         with nogil:
             status = cu.populate(self.stream.place, number, args)
         _check(status)

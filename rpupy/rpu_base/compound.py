@@ -263,6 +263,9 @@ class CompoundTile(CoreTile):
             node.write_update = _common.pack(names_of_update, managed)
             name = f"hidden_weights_chi{node.suffix}"
             node.arrays["buffer"] = (name, full, np.float32)
+            if config.compute_sparsity:
+                name = f"avg_sparsity{node.suffix}"
+                node.arrays["sparsity"] = (name, (1,), np.float32)
         if node.kind in ("buffered", "chopped"):
             for k, part in enumerate(node.children[:-1]):
                 if "buffer" in part.arrays:

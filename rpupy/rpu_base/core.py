@@ -30,6 +30,8 @@ from .nodal import NodalWeights, sees_wires
 from .plane import UPKEEP_PLANES, DevicePlane
 from .sliced import NoisyArray, SlicedArray, fitted_rows, noisy_array, sliced_array
 
+__all__ = ["CoreTile", "CpuTile"]
+
 #: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
 _STREAMS = {"forward": 32, "forward_eval": 37, "backward": 42, "backward_eval": 47}
 #: Counters of events, which are the ordinals of random numbers.
@@ -920,14 +922,15 @@ class CoreTile:
                     counters = np.concatenate([counters, own])
         return counters
 
-    def get_d_sparsity(self) -> dict[str, float]:
+    def get_sparsity(self) -> dict[str, float]:
         """Return shares of zeros in the errors of updates (``update.d_sparsity``).
 
         Returns
         -------
         dict of str to float
             ``last``: of the last vector. ``d_sparsity`` with the suffix of a chopped or
-            dynamic compound: its running mean. Empty where nobody counts.
+            dynamic compound: its running mean. ``avg_sparsity`` of a mixed precision
+            compound. Empty where nobody counts.
         """
         with self.lock:
             shares = {"last": _ZEROS} if self._counts_zeros else {}

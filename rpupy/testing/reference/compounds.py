@@ -999,6 +999,7 @@ class MixedPrecision(Cell):
         super().__init__(config, place, suffix, construction_seed)
         self.device = self.members[0]
         self.chi = np.zeros(place.shape, dtype=np.float32)
+        self.sparsity = F32(0)
         self.buffers["hidden_weights_chi"] = self.chi
         self.managed = attrs.evolve(
             place.update, update_management=True, update_bl_management=True
@@ -1013,6 +1014,22 @@ class MixedPrecision(Cell):
         """The weights of the device."""
         weights: Floats = self.device.weights
         return weights
+
+    def clear(self, new: bool = False) -> None:
+        """Forget the mean share of zeros, too."""
+        super().clear(new)
+        self.sparsity = F32(0)
+
+    def adopt(
+        self, numbers: list[Any], arrays: Mapping[str, Any], weights: str
+    ) -> None:
+        """Take the state of a cell of a core tile."""
+        super().adopt(numbers, arrays, weights)
+        self.sparsity = arrays.get("avg_sparsity" + self.suffix, [F32(0)])[0]
+
+    def lines(self) -> dict[str, Any]:
+        """Return the mean share of zeros."""
+        return {"avg_sparsity": [self.sparsity]}
 
     def get_hidden(self) -> dict[str, Floats]:
         """Return the hidden parameters of the device, and chi."""
@@ -1043,6 +1060,11 @@ class MixedPrecision(Cell):
         d = self.quantised(
             d, p.n_d_bins, p.stoc_round_d, Stream.QUANTISE_D, train.ordinal
         )
+        if p.compute_sparsity:
+            share = F32(np.count_nonzero(x == 0)) / F32(x.size)
+            share *= F32(np.count_nonzero(d == 0)) / F32(d.size)
+            change = (share - self.sparsity) / F32(self.count("updates") + 1)
+            self.sparsity = self.sparsity + change
         self.chi[...] = fma((lr * d)[:, None], x[None, :], self.chi)
         every = p.transfer_every * batch
         vectors = self.count("updates")
