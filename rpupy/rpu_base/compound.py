@@ -462,10 +462,9 @@ class CompoundTile(CoreTile):
             self._stepwise,
             threads.get_num_threads(),
             self._arrays.get(_ZEROS),
+            (self._counters, "update"),
+            [node.counter(name) for node in self._nodes for name in _NODE_COUNTERS],
         )
-        for node, row in zip(self._nodes, counts.tolist(), strict=True):
-            for name, count in zip(_NODE_COUNTERS, row, strict=True):
-                self._counters[node.counter(name)] = count
 
     def _check_trains(self) -> None:
         rate = self._learning_rate
