@@ -211,6 +211,11 @@ RPUPY_HD float running_mean(float running, float value, float rate) {
   return value > 0.0f ? limited<float>(fma(rate, value, (1.0f - rate) * running), kLargest) : running;
 }
 
+// The mean of one more value than `count`.
+RPUPY_HD float mean_with(float mean, float value, int64_t count) {
+  return mean + (value - mean) / static_cast<float>(count + 1);
+}
+
 // Rates of vectors with these largest magnitudes of x and d, in their order, by the running maxima; the last one stays.
 RPUPY_HD void auto_rates(const float* maxima, int64_t vectors, float top, float rate, float* rates, float* running) {
   for (int64_t b = 0; b < vectors; ++b) {
@@ -1115,6 +1120,7 @@ class Compound {
                         s.d);
         d = s.d;
       }
+      if (node.sparsity != nullptr) array_.average_zeros(node, x, d, n);
       array_.add_products(node, x, d, n);
       if (due) mixed_transfer(node, m);
       node.counters[kUpdates] += n;

@@ -224,8 +224,9 @@ struct CompoundNode {
   float* past_mean;
   float* variance;
   float* past_variance;
-  float* running;   // largest |x|, largest |d|, rate of the fast array
-  float* sparsity;  // running mean of the share of zeros in d; null: nobody asks
+  float* running;  // largest |x|, largest |d|, rate of the fast array
+  // Mean of the share of zeros, in d or, of a mixed precision compound, in the products; null: nobody asks.
+  float* sparsity;
   uint8_t* in_chopper;
   uint8_t* out_chopper;
   uint8_t* switched;

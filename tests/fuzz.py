@@ -4,8 +4,7 @@
     python tests/fuzz.py files [--count 100000]  [--seed 0] [--processes 2]
 
 What is called, and with what, is generated from the package itself: every registered
-configuration with its fields, cells and compounds from the strategies of `rpupy.testing`, every
-public method of a tile with its arguments. A call either
+configuration with its fields, every public method of a tile with its arguments. A call either
 does its work or raises one of `REFUSALS` with a message, and then the tile is as it was, bit for
 bit. A file that was altered is refused with a StateError, or gives a tile that can be used;
 loading it takes at most twice the memory of the file. Each process is watched: what it has done
@@ -39,16 +38,16 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import hypothesis
 import numpy as np
 
 from rpupy import registry
+from rpupy.configs.compounds import Cell
 from rpupy.configs.devices import Device
 from rpupy.errors import BackendUnavailableError, StateError
 from rpupy.parameters import definition
 from rpupy.parameters.base import Parameters, RPUConfigBase
 from rpupy.rpu_base import cuda
-from rpupy.testing import strategies
+from rpupy.testing.bench import configuration_of
 from rpupy.tiles import load
 
 #: What a call may raise. NumPy's FloatingPointError is the caller's wish.
@@ -158,51 +157,78 @@ def like(rnd: Rnd, value: Any) -> Any:
     if isinstance(value, float):
         return rnd.choice([number(rnd), value * rnd.uniform(0.5, 2.0)])
     if isinstance(value, Device):
-        return rnd.choice(registered(Device))()
+        return device(rnd)
+    if isinstance(value, Parameters):
+        # Another class of such parts, if there is one.
+        family = [cls for cls in type(value).__mro__ if issubclass(cls, Parameters)]
+        return rnd.choice(registered(family[family.index(Parameters) - 1]))()
+    if isinstance(value, list):
+        if rnd.randrange(2):
+            return [device(rnd, 1) for _ in range(rnd.randrange(4))]
+        return [number(rnd) for _ in range(rnd.randrange(5))]
     return rnd.choice(NONSENSE)
 
 
-def with_cell(rnd: Rnd) -> RPUConfigBase:
-    """Draw a configuration with a unit cell or a compound, which are lists of others."""
-    found = []
-
-    # Of several examples the last: hypothesis begins with the simplest ones.
-    @hypothesis.seed(rnd.randrange(2**32))
-    @hypothesis.settings(
-        max_examples=rnd.randint(2, 8),
-        database=None,
-        deadline=None,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(strategies.tile_configs(strategies.cell_configs()))
-    def collect(config: RPUConfigBase) -> None:
-        found.append(config)
-
-    collect()
-    return found[-1]
+def device(rnd: Rnd, depth: int = 2) -> Device:
+    """Draw a device, or a cell with devices and cells inside."""
+    cells = registered(Cell)
+    plain = [cls for cls in registered(Device) if cls not in cells]
+    made: Any = rnd.choice(cells if depth and rnd.randrange(2) else plain)()
+    for field in attrs.fields(type(made)):
+        if field.metadata.get("kind") == "parts":
+            members = [device(rnd, depth - 1) for _ in range(rnd.choice([1, 2, 2, 3]))]
+            # What follows the second of a transfer compound has to be like it.
+            members[2:] = members[1:2] * len(members[2:])
+            while not taken(made, field.name, members):
+                members = [device(rnd, 0) for _ in members]
+        elif field.name == "device" and depth:
+            taken(made, field.name, device(rnd, depth - 1))
+    return made
 
 
-#: What draws a configuration with a cell.
-DrawCell = Callable[[Rnd], RPUConfigBase]
+def taken(owner: Any, name: str, value: Any) -> bool:
+    """Set a field if it takes this value."""
+    try:
+        setattr(owner, name, value)
+    except REFUSALS as error:
+        said(error)
+        return False
+    return True
 
 
-def configuration(
-    rnd: Rnd, refused: collections.Counter, cell: DrawCell = with_cell
-) -> RPUConfigBase:
+#: Settings that change which kernels run; of many fields, chance would take them rarely.
+SWITCHES = {
+    "forward": ("mv_type", "is_perfect", "noise_management", "bound_management"),
+    "backward": ("mv_type", "is_perfect", "noise_management", "bound_management"),
+    "update": ("pulse_type", "noise_aggregation", "update_bl_management", "fixed_bl"),
+}
+
+
+def configuration(rnd: Rnd, refused: collections.Counter) -> RPUConfigBase:
     """Draw a configuration; what its fields refuse is counted and left at its default."""
     kinds = [cls for cls in registered(RPUConfigBase) if cls.tile_kind]
-    config = cell(rnd) if rnd.randrange(3) == 0 else rnd.choice(kinds)()
+    config: Any = rnd.choice(kinds)()
+    if rnd.randrange(2):
+        with contextlib.suppress(*REFUSALS):
+            config = configuration_of(device(rnd))
+    for name, fields in SWITCHES.items():
+        part = getattr(config, name, None)
+        if part is not None and rnd.randrange(2):
+            switch = rnd.choice(fields)
+            taken(part, switch, like(rnd, getattr(part, switch)))
     for _ in range(rnd.randrange(8)):
         owner: Any = config
         while True:
             field = rnd.choice(attrs.fields(type(owner)))
             value = getattr(owner, field.name)
-            # A device is exchanged as a whole more often than not.
+            if isinstance(value, list) and value and rnd.randrange(4):
+                value = rnd.choice(value)
+            # A part is exchanged as a whole now and then, a device more often.
             into = isinstance(value, Parameters) and (
-                not isinstance(value, Device) or rnd.random() < 0.7
+                rnd.random() < (0.7 if isinstance(value, Device) else 0.95)
             )
             if not into or not attrs.fields(type(value)):
+                value = getattr(owner, field.name)
                 break
             owner = value
         refused["calls"] += 1
@@ -244,10 +270,10 @@ def backends() -> list[str]:
     return ["cpu", "cuda_host"] if cuda.is_host_compiled() else ["cpu"]
 
 
-def new_tile(rnd: Rnd, refused: collections.Counter, cell: DrawCell = with_cell) -> Any:
+def new_tile(rnd: Rnd, refused: collections.Counter) -> Any:
     """Build a tile; what refuses is counted, and the next one tried."""
     while True:
-        config = configuration(rnd, refused, cell)
+        config = configuration(rnd, refused)
         sizes = [rnd.choice(SIZES if rnd.randrange(20) else BAD_SIZES) for _ in "io"]
         options = {
             name: mostly(flag, rnd) if rnd.randrange(4) == 0 else flag(rnd)
@@ -378,14 +404,9 @@ def try_call(
     return after, refusal
 
 
-def life(
-    rnd: Rnd,
-    count: collections.Counter,
-    length: int = CALLS_IN_A_LIFE,
-    cell: DrawCell = with_cell,
-) -> None:
+def life(rnd: Rnd, count: collections.Counter, length: int = CALLS_IN_A_LIFE) -> None:
     """Build a tile and call it; count calls and refusals."""
-    tile = new_tile(rnd, count, cell)
+    tile = new_tile(rnd, count)
     calls = calls_of(tile)
     before = fingerprint(tile)
     done = []
@@ -412,11 +433,11 @@ def life(
 # ---- files ---------------------------------------------------------------------------
 
 
-def saved_tile(rnd: Rnd, folder: Path, cell: DrawCell = with_cell) -> bytes:
+def saved_tile(rnd: Rnd, folder: Path) -> bytes:
     """Save a tile in the midst of its life, and return the file."""
     ignored: collections.Counter = collections.Counter()
     while True:
-        tile = new_tile(rnd, ignored, cell)
+        tile = new_tile(rnd, ignored)
         if rnd.randrange(4) == 0:
             # Large enough for memory to be told from what is always needed.
             tile = type(tile)(60, 80, tile.rpu_config, rng=rnd.randrange(2**32))
@@ -651,15 +672,12 @@ def load_altered(path: Path, data: bytes) -> str:
 
 
 def altered_files(
-    rnd: Rnd,
-    count: collections.Counter,
-    length: int = FILES_IN_A_LIFE,
-    cell: DrawCell = with_cell,
+    rnd: Rnd, count: collections.Counter, length: int = FILES_IN_A_LIFE
 ) -> None:
     """Save a tile, alter the file in several ways, and load what became of it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        whole = saved_tile(rnd, folder, cell)
+        whole = saved_tile(rnd, folder)
         for _ in range(length):
             alteration = rnd.choice(ALTERATIONS)
             data = alteration(rnd, whole)

@@ -286,6 +286,14 @@ class CpuArray {
     }
   }
 
+  // Takes the share of products that are zero on both sides into their mean.
+  void average_zeros(const Node& node, const float* x, const float* d, int64_t vectors) {
+    for (int64_t b = 0; b < vectors; ++b) {
+      const float share = zeros_in(x + b * in_size_, in_size_) * zeros_in(d + b * out_size_, out_size_);
+      *node.sparsity = mean_with(*node.sparsity, share, node.counters[kUpdates] + b);
+    }
+  }
+
   void add_products(const Node& node, const float* x, const float* d, int64_t vectors) {
     if (vectors <= kFewVectors) {
       add_few_products(node, x, d, vectors);
@@ -337,6 +345,11 @@ class CpuArray {
   }
 
  private:
+  static float zeros_in(const float* values, int64_t n) {
+    int64_t zeros = 0;
+    for (int64_t j = 0; j < n; ++j) zeros += values[j] == 0.0f ? 1 : 0;
+    return static_cast<float>(zeros) / static_cast<float>(n);
+  }
   static void chop_lines(const float* from, int64_t vectors, int64_t lines, const uint8_t* chopper, float* to) {
     for (int64_t b = 0; b < vectors; ++b) {
       for (int64_t j = 0; j < lines; ++j) {

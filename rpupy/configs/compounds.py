@@ -777,6 +777,9 @@ class MixedPrecisionCompound(DigitalRankUpdateCell):
         or below: none. An even number has those of the next odd one.
     stoc_round_x, stoc_round_d : bool
         Round at random.
+    compute_sparsity : bool
+        Average over all vectors the share of inputs that are 0 times the share of errors
+        that are, once both are quantised (``tile.get_sparsity()``).
 
     Notes
     -----
@@ -801,6 +804,22 @@ class MixedPrecisionCompound(DigitalRankUpdateCell):
     n_d_bins: int = integer(0, effect=Setting())
     stoc_round_x: bool = flag(True)
     stoc_round_d: bool = flag(True)
+    compute_sparsity: bool = flag(False)
+
+    def validate(self) -> None:
+        """Check that sparsity is that of levels.
+
+        Raises
+        ------
+        ConfigError
+            If it is asked for without levels of both sides.
+        """
+        super().validate()
+        if self.compute_sparsity and min(self.n_x_bins, self.n_d_bins) <= 0:
+            raise ConfigError(
+                "MixedPrecisionCompound.compute_sparsity must come with n_x_bins and"
+                f" n_d_bins above 0, got {self.n_x_bins} and {self.n_d_bins}"
+            )
 
 
 def reads_slice_alone(io: IOParameters) -> bool:

@@ -83,3 +83,39 @@ cdef cnp.ndarray _compound_nodes(list nodes, cnp.ndarray counters):
         node.events = node.update.tally = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> has["events"])
         node += 1
     return memory
+
+
+cdef int _move_on(tuple counter, int64_t events) except -1:
+    """Add events to a counter, given as a dict and its name there; None counts nothing.
+
+    A kernel and its counter are one step for the interpreter: it looks for signals, such as an
+    interrupt by Ctrl-C, when a line of Python runs, and none does in here.
+    """
+    if counter is not None:
+        (<dict> counter[0])[counter[1]] += events
+    return 0
+
+
+cdef int _move_nodes_on(tuple counter, list names, cnp.ndarray counters) except -1:
+    """Take over the counters of all nodes into the same dict, row after row, in the same way."""
+    if names is not None:
+        (<dict> counter[0]).update(zip(names, (<object> counters).ravel().tolist()))
+    return 0
+
+
+cdef object _take_read_array(_core.LineParams* lines, object array, object weights):
+    """Tell the kernels how an array is read (`rpupy.rpu_base.sliced`); return what is multiplied by."""
+    lines.charge_unit = _float32(array.charge_unit)
+    if hasattr(array, "weights"):
+        lines.slice_offset = _floats(array.offset)
+        return array.weights
+    lines.ladder.segments = array.segments
+    lines.ladder.per_segment = array.per_segment
+    lines.ladder.front = array.front
+    lines.ladder.timed = array.timed
+    lines.ladder.wire = _float32(array.wire)
+    lines.ladder.leak = _float32(array.leak)
+    lines.ladder.offset = _float32(array.slice_offset)
+    lines.ladder.noise = _float32(array.noise)
+    lines.ladder.per_microsiemens = _float32(array.per_microsiemens)
+    return weights

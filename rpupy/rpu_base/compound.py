@@ -252,6 +252,9 @@ class CompoundTile(CoreTile):
             node.write_update = _common.pack(names_of_update, managed)
             name = f"hidden_weights_chi{node.suffix}"
             node.arrays["buffer"] = (name, full, np.float32)
+            if config.compute_sparsity:
+                name = f"avg_sparsity{node.suffix}"
+                node.arrays["sparsity"] = (name, (1,), np.float32)
         if node.kind in ("buffered", "chopped"):
             for k, part in enumerate(node.children[:-1]):
                 name = f"buffered_FP_weight_{k}{node.suffix}"
@@ -463,10 +466,9 @@ class CompoundTile(CoreTile):
             self._stepwise,
             threads.get_num_threads(),
             self._arrays.get(_ZEROS),
+            (self._counters, "update"),
+            [node.counter(name) for node in self._nodes for name in _NODE_COUNTERS],
         )
-        for node, row in zip(self._nodes, counts.tolist(), strict=True):
-            for name, count in zip(_NODE_COUNTERS, row, strict=True):
-                self._counters[node.counter(name)] = count
 
     def _check_trains(self) -> None:
         rate = self._learning_rate

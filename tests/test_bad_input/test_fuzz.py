@@ -1,6 +1,5 @@
 """A little of `tests/fuzz.py`: random calls and altered files, which hypothesis draws."""
 
-import copy
 import importlib.util
 import subprocess
 import sys
@@ -12,8 +11,6 @@ import pytest
 from bad_input_tools import TILES, made
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from rpupy.testing.strategies import cell_configs, tile_configs
 
 #: As many examples as the profile asks for.
 patient = settings(
@@ -27,8 +24,6 @@ patient = settings(
 )
 #: Each draw of the generator is one that hypothesis makes, and makes smaller.
 draws = st.randoms(use_true_random=False)
-#: Configurations with unit cells and compounds, of which some of the lives take one.
-cells = tile_configs(cell_configs())
 
 
 def load_script():
@@ -54,9 +49,9 @@ def within_bounds(tile):
 
 
 @patient
-@given(draws, cells)
-def test_any_configuration(rnd, cell):
-    fuzz.life(rnd, Counter(), length=6, cell=lambda _: copy.deepcopy(cell))
+@given(draws)
+def test_any_configuration(rnd):
+    fuzz.life(rnd, Counter(), length=6)
 
 
 @patient
@@ -90,9 +85,9 @@ def test_failed_calls_do_not_change_what_follows(kind, rnd):
 
 
 @patient
-@given(draws, cells)
-def test_altered_files(rnd, cell):
-    fuzz.altered_files(rnd, Counter(), length=3, cell=lambda _: copy.deepcopy(cell))
+@given(draws)
+def test_altered_files(rnd):
+    fuzz.altered_files(rnd, Counter(), length=3)
 
 
 def test_every_method_that_takes_arguments_is_called():

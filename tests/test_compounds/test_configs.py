@@ -37,7 +37,11 @@ DEFAULTS = json.loads(
     (Path(__file__).parents[1] / "data" / "compounds.json").read_text()
 )
 TWO = [SoftBoundsDevice(), SoftBoundsDevice()]
-OWN = {"DynamicTransferCompound": {"noise_gate"}}
+OWN = {
+    "DynamicTransferCompound": {"noise_gate"},
+    # Which the reference library has below its Python classes.
+    "MixedPrecisionCompound": {"compute_sparsity"},
+}
 
 
 def default(entry):
