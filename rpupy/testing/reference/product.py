@@ -129,7 +129,7 @@ class Vector:
         self.stream = Stream.PRODUCT + 5 * self.which
         self.tie_distance = math.inf
         #: For each output, the magnitudes of all that was added up to it.
-        self.terms = np.zeros(len(weights))
+        self.terms = np.zeros(len(self.weights))
         # Whether products are not those of the kernels to the last bit.
         self.approximate = False
         io = self.io
