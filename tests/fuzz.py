@@ -173,7 +173,7 @@ def device(rnd: Rnd, depth: int = 2) -> Device:
     """Draw a device, or a cell with devices and cells inside."""
     cells = registered(Cell)
     plain = [cls for cls in registered(Device) if cls not in cells]
-    made: Any = rnd.choice(cells if depth and rnd.randrange(2) else plain)()
+    made: Any = rnd.choice(cells if depth and rnd.randrange(3) else plain)()
     for field in attrs.fields(type(made)):
         if field.metadata.get("kind") == "parts":
             members = [device(rnd, depth - 1) for _ in range(rnd.choice([1, 2, 2, 3]))]
@@ -208,11 +208,14 @@ def configuration(rnd: Rnd, refused: collections.Counter) -> RPUConfigBase:
     """Draw a configuration; what its fields refuse is counted and left at its default."""
     kinds = [cls for cls in registered(RPUConfigBase) if cls.tile_kind]
     config: Any = rnd.choice(kinds)()
-    if rnd.randrange(2):
+    if rnd.randrange(4):
         with contextlib.suppress(*REFUSALS):
             config = configuration_of(device(rnd))
     for name, fields in SWITCHES.items():
         part = getattr(config, name, None)
+        if part is not None and rnd.randrange(8) == 0:
+            taken(config, name, like(rnd, part))
+            part = getattr(config, name)
         if part is not None and rnd.randrange(2):
             switch = rnd.choice(fields)
             taken(part, switch, like(rnd, getattr(part, switch)))
