@@ -169,7 +169,7 @@ class Cell(Counting):
         """Number of states: mean over the members."""
         return math.fsum(m.states for m in self.members) / len(self.members)
 
-    # ---- one vector (0.2) ------------------------------------------------------------
+    # ---- one vector ------------------------------------------------------------------
 
     def update(self, x: Floats, d: Floats, lr: Any, batch: int, train: Train) -> None:
         """Update with a vector of a mini-batch of `batch` vectors."""
@@ -202,7 +202,7 @@ class Cell(Counting):
         """Count a vector, and do what is due behind it."""
         raise NotImplementedError
 
-    # ---- reads and writes (0.6) ------------------------------------------------------
+    # ---- reads and writes ------------------------------------------------------------
 
     def read(self, source: Node, number: int, io: Any, columns: bool = True) -> Floats:
         """Read a column or a row of a member."""
@@ -239,7 +239,7 @@ class Cell(Counting):
         train = Train(update, random, ordinal, write=True, zeros=self.zeros)
         target.update(x, d, lr, batch, train)
 
-    # ---- weights and upkeep (0.5) ----------------------------------------------------
+    # ---- weights and upkeep ----------------------------------------------------------
 
     def set_weights(self, weights: Floats) -> None:
         """Set the weights, with buffers and schedule as of a new cell."""
@@ -445,7 +445,7 @@ class OneSidedCell(Cell):
             self.refresh()
 
     def refresh(self) -> None:
-        """Reset what is high on both sides, and write the difference again (3.4)."""
+        """Reset what is high on both sides, and write the difference again."""
         p = self.config
         # One ordinal of resets for a refresh.
         resets = [member.counted("reset") for member in self.members]
@@ -507,7 +507,7 @@ class TransferChain(Cell):
 
     @property
     def hides_all(self) -> bool:
-        """Whether the last array is what products see (4.2, 12.13)."""
+        """Whether the last array is what products see."""
         *others, last = self.gammas
         return last == 1 and not any(others)
 
@@ -541,7 +541,7 @@ class TransferChain(Cell):
             member.set_weights(np.zeros_like(weights))
         self.last.set_weights(weights / self.gammas[-1])
 
-    # ---- one vector (4.4) ------------------------------------------------------------
+    # ---- one vector ------------------------------------------------------------------
 
     def begin(self) -> None:
         """Let the fast array begin."""
@@ -616,7 +616,7 @@ class TransferChain(Cell):
         """Move one slice."""
         source, target = self.members[k], self.members[k + 1]
         values = self.read(source, number, self.io, self.columns)
-        # Each slice is reset behind its own read (12.6).
+        # Each slice is reset behind its own read.
         if self.config.with_reset_prob > 0.0:
             random = self.place.random(source.number)
             if random.happens(
@@ -656,7 +656,7 @@ class TransferChain(Cell):
         return F32(self.config.transfer_update.desired_bl)
 
     def with_factors(self, k: int, eta: Any) -> Any:
-        """Return the rate where buffers are between arrays (5.3)."""
+        """Return the rate where buffers are between arrays."""
         source, target = self.gammas[k], self.gammas[min(k + 1, len(self.members) - 1)]
         return eta * (source / target) if source > 0 and target > 0 else eta
 
@@ -753,17 +753,17 @@ class ChoppedTransfer(TransferChain):
 
     @property
     def weights(self) -> Floats:
-        """The effective weight, with the present choppers (6.5)."""
+        """The effective weight, with the present choppers."""
         if self.hides_all:
             return super().weights
         a = self.gammas[0] * self.fast.weights
         shown = np.where(self.turned, -a, a)
         return np.asarray(fma(self.gammas[1], self.last.weights, shown))
 
-    # ---- rates (6.3) -----------------------------------------------------------------
+    # ---- rates -----------------------------------------------------------------------
 
     def base_periods(self) -> list[float]:
-        """Return the periods: only the fast array has one (12.10)."""
+        """Return the periods: only the fast array has one."""
         p = self.config
         first = p.transfer_every_vec[0] if p.transfer_every_vec else p.transfer_every
         return [float(first), 0.0]
@@ -829,7 +829,7 @@ class ChoppedTransfer(TransferChain):
             return _finite(abs(eta) / self.last_rate / (unit * (slow / fast)))
         return _finite(abs(eta) / unit)
 
-    # ---- one vector (6.4) ------------------------------------------------------------
+    # ---- one vector ------------------------------------------------------------------
 
     def receive(self, words: list[Word]) -> None:
         """Give pulses to the fast array, turned over by the choppers."""
@@ -1049,7 +1049,7 @@ class MixedPrecision(Cell):
         granularity: float = self.config.granularity or self.device.granularity
         return granularity
 
-    # ---- one vector (8.3) ------------------------------------------------------------
+    # ---- one vector ------------------------------------------------------------------
 
     def update(self, x: Floats, d: Floats, lr: Any, batch: int, train: Train) -> None:
         """Add the gradient, and transfer if it is time to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,7 @@ class LineDraws:
         return drawn
 
 
+@dataclass(eq=False)
 class Vector:
     """The way of one vector through the array.
 
@@ -113,28 +115,22 @@ class Vector:
         Whether a read goes backward; passes of that name do.
     """
 
-    def __init__(
-        self,
-        random: RandomNumbers,
-        weights: Floats,
-        io: Any,
-        which: Pass,
-        ordinal: int,
-        drawn: dict[str, Any] | None = None,
-        average: Any = 0.0,
-        backward: bool = False,
-    ) -> None:
-        self.random = random
-        self.weights = weights
-        self.io = io
-        self.backward = backward or which in (Pass.BACKWARD, Pass.BACKWARD_EVAL)
-        self.stream = Stream.PRODUCT + 5 * which
-        self.ordinal = ordinal
-        self.drawn = drawn or {}
-        self.average = average
+    random: RandomNumbers
+    weights: Floats
+    io: Any
+    which: Pass
+    ordinal: int
+    drawn: dict[str, Any] = field(default_factory=dict)
+    average: Any = 0.0
+    backward: bool = False
+
+    def __post_init__(self) -> None:
+        self.backward |= self.which in (Pass.BACKWARD, Pass.BACKWARD_EVAL)
+        self.stream = Stream.PRODUCT + 5 * self.which
         self.tie_distance = math.inf
         # Whether products are not those of the kernels to the last bit.
         self.approximate = False
+        io = self.io
         self.out_asymmetry = 0.0 if io is None else max(io.out_asymmetry, 0.0)
 
     def product(self, x: Floats) -> Floats:
