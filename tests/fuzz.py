@@ -21,6 +21,7 @@ import contextlib
 import enum
 import faulthandler
 import hashlib
+import importlib
 import inspect
 import io
 import itertools
@@ -49,6 +50,9 @@ from rpupy.parameters.base import Parameters, RPUConfigBase
 from rpupy.rpu_base import cuda
 from rpupy.testing.bench import configuration_of
 from rpupy.tiles import load
+
+# Loading looks there for classes that it does not know: memory that is not the file's.
+importlib.import_module("rpupy.presets")
 
 #: What a call may raise. NumPy's FloatingPointError is the caller's wish.
 REFUSALS = (
