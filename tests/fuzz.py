@@ -47,6 +47,7 @@ from rpupy.configs.devices import Device
 from rpupy.errors import BackendUnavailableError, StateError
 from rpupy.parameters import definition
 from rpupy.parameters.base import Parameters, RPUConfigBase
+from rpupy.parameters.io import IOParametersNodal
 from rpupy.rpu_base import cuda
 from rpupy.testing.bench import configuration_of
 from rpupy.tiles import load
@@ -445,8 +446,11 @@ def saved_tile(rnd: Rnd, folder: Path) -> bytes:
     ignored: collections.Counter = collections.Counter()
     while True:
         tile = new_tile(rnd, ignored)
-        if rnd.randrange(4) == 0:
-            # Large enough for memory to be told from what is always needed.
+        parts = (getattr(tile.rpu_config, name, None) for name in SWITCHES)
+        solved = any(isinstance(part, IOParametersNodal) for part in parts)
+        if rnd.randrange(4) == 0 and not solved:
+            # Large enough for memory to be told from what is always needed, and no system of
+            # equations that takes seconds.
             tile = type(tile)(60, 80, tile.rpu_config, rng=rnd.randrange(2**32))
         with np.errstate(all="ignore"):
             try:
