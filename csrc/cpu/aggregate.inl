@@ -60,7 +60,9 @@ struct AggregatedRow {
       store_part(args.pulse_ordinals + at, select(safe, ordinal + sum.all, ordinal), n);
     }
     if (!any(unsafe)) return listed;
-    return listed + append(s.column + listed, lane_numbers_of<U>() + static_cast<uint32_t>(j), unsafe);
+    const auto order = order_of(unsafe);
+    append(s.column + listed, lane_numbers_of<U>() + static_cast<uint32_t>(j), order);
+    return listed + count_of(order);
   }
 
   // The crosspoints of the list, pulse by pulse.
@@ -76,7 +78,8 @@ struct AggregatedRow {
       const u32w crosspoint = column + static_cast<uint32_t>(row);
       Queues<f32w> q = {gather(ordinals, column), u32w{}, u32w{}};
       q.fill = q.ordinal & 3u;
-      const typename Row::Cell cell = Row::read_cell([&](int plane) { return gather(args.cell[plane] + row, column); });
+      const auto cell =
+          Row::template read_cell<f32w>([&](int plane) { return gather(args.cell[plane] + row, column); });
       f32w w = gather(weights, column);
       for (int64_t k = 0; k < live; ++k) {
         const u32w x = gather(s.live[k].x, column);

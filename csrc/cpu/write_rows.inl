@@ -9,8 +9,8 @@ namespace RPUPY_ISA_NAME {
 // Lines and crosspoints of a row that are not done with yet.
 struct RowEvents {
   RowScratch rows;
-  uint32_t column[kColumnsPerBlock + kLanes];
-  uint32_t value[kColumnsPerBlock + kLanes];  // of x, and then the word that it makes
+  uint32_t column[kColumnsPerBlock + kWideLanes];
+  uint32_t value[kColumnsPerBlock + kWideLanes];  // of x, and then the word that it makes
 };
 
 static int write_rows_threads(const UpdateArgs& args) {
@@ -30,7 +30,6 @@ static bool writes_rows(const UpdateArgs& args) {
 template <class Device>
 struct WrittenRow {
   using Row = PulseRow<Device>;
-  using Cell = typename Device::template Cell<f32v>;
 
   const UpdateArgs& args;
   PulseRule<Device> rule;
@@ -48,8 +47,10 @@ struct WrittenRow {
       const f32v value = load_part(x + j, n);
       const Mask some = not_zero(bits_of(magnitude(value)));
       if (!any(some)) continue;
-      append(e.column + listed, lane_numbers() + static_cast<uint32_t>(j), some);
-      listed += append(e.value + listed, bits_of(value), some);
+      const Order order = order_of(some);
+      append(e.column + listed, lane_numbers() + static_cast<uint32_t>(j), order);
+      append(e.value + listed, bits_of(value), order);
+      listed += order.count;
     }
     return listed;
   }
@@ -72,33 +73,24 @@ struct WrittenRow {
       const u32v received = select(hit, pulses, u32v{});
       e.rows.waiting.all = e.rows.waiting.all + received;
       e.rows.waiting.up = e.rows.waiting.up + (received & shift_right_signed(word ^ slots.d, 31));
-      append(e.column + left, column, hit);
-      left += append(e.value + left, word, hit);
+      const Order order = order_of(hit);
+      append(e.column + left, column, order);
+      append(e.value + left, word, order);
+      left += order.count;
     }
     return left;
   }
 
-  // Pulse by pulse.
+  // Pulse by pulse. Some may be left on the list of waiting crosspoints.
   template <bool kRandom>
-  void run_pulses(int64_t j0, int64_t listed, const Slots& slots, RowEvents& e) const {
-    const uint32_t* ordinals = args.pulse_ordinals + first();
+  void run_pulses(int64_t listed, const Slots& slots, RowEvents& e) const {
+    const Row row = {args, rule, first()};
+    row.start_list(e.rows.list);
+    bool again = false;
     for_halves(slots, [&](const Slots& half) {
-      int64_t waiting = 0;
-      for (int64_t at = 0; at < listed; at += kLanes) {
-        const int n = static_cast<int>(listed - at < kLanes ? listed - at : kLanes);
-        const Mask mask = first_lanes(n);
-        const u32v column = select(mask, load(e.column + at), u32v{} + static_cast<uint32_t>(j0));
-        const u32v word = load_part(e.value + at, n);
-        Queues<f32v> q = {gather(ordinals, column), {}, {}};
-        q.fill = q.ordinal & 3u;
-        const u32v pulses = pulses_of<f32v, kRandom>(word, half);
-        q.enqueue(pulses, word ^ half.d);
-        const Mask some = both(not_zero(pulses), mask);
-        append(e.rows.column + waiting, column, some);
-        append(e.rows.queue + waiting, q.queue, some);
-        waiting += append(e.rows.fill + waiting, q.fill, some);
-      }
-      Row{args, rule, first()}.run_list(waiting, e.rows, j0);
+      if (again) row.work_off(e.rows.list, true);
+      row.template run_columns<kRandom>(e.column, e.value, listed, half, e.rows.list);
+      again = true;
     });
   }
 
@@ -113,10 +105,8 @@ struct WrittenRow {
       const Mask mask = first_lanes(n);
       const u32v column = select(mask, load(e.column + at), u32v{} + static_cast<uint32_t>(j0));
       const u32v word = load_part(e.value + at, n);
-      Cell cell;
-      f32v* field = reinterpret_cast<f32v*>(&cell);
-#pragma GCC unroll 12
-      for (int plane = 0; plane < Row::kPlanes; ++plane) field[plane] = gather(args.cell[plane] + first(), column);
+      const auto cell =
+          Row::template read_cell<f32v>([&](int plane) { return gather(args.cell[plane] + first(), column); });
       const f32v w = gather(weights, column);
       const u32v ordinal = gather(ordinals, column);
       Aggregate<Device, f32v> sum;
@@ -130,8 +120,10 @@ struct WrittenRow {
       scatter(weights, column, clamp(outcome.weight(noise), cell.lowest(), cell.highest()), safe);
       scatter(ordinals, column, ordinal + sum.all, safe);
       if (!any(unsafe)) continue;
-      append(e.column + left, column, unsafe);
-      left += append(e.value + left, word, unsafe);
+      const Order order = order_of(unsafe);
+      append(e.column + left, column, order);
+      append(e.value + left, word, order);
+      left += order.count;
     }
     return left;
   }
@@ -157,7 +149,7 @@ struct WrittenRow {
       if constexpr (aggregation_of<Device>(0) != kPulseByPulse) {
         if (aggregates) listed = run_together<kRandom>(j0, listed, slots, e);
       }
-      run_pulses<kRandom>(j0, listed, slots, e);
+      run_pulses<kRandom>(listed, slots, e);
     }
     e.rows.add_waiting();
   }
@@ -173,7 +165,7 @@ static void write_rows(const UpdateArgs& args, void* scratch) {
   run_team(write_rows_threads(args), [&](const Member& member) {
     RowEvents& e =
         *reinterpret_cast<RowEvents*>(static_cast<char*>(scratch) + member.number * round_up(sizeof(RowEvents), 64));
-    e.rows.start_tally();
+    e.rows.start();
     int64_t from, to;
     member.share(args.window.rows, 1, from, to);
     for (int64_t k = from; k < to; ++k) {
@@ -184,6 +176,7 @@ static void write_rows(const UpdateArgs& args, void* scratch) {
         row.template run<false>(params.aggregates(), e);
       }
     }
+    PulseRow<Device>{args, rule, 0}.work_off(e.rows.list, true);
     if (args.tally != nullptr) {
       __atomic_fetch_add(args.tally + kPulsesDown, e.rows.down, __ATOMIC_RELAXED);
       __atomic_fetch_add(args.tally + kPulsesUp, e.rows.up, __ATOMIC_RELAXED);
