@@ -30,6 +30,9 @@ COMMON = [
     "-fno-trapping-math",
     "-fvisibility=hidden",
     "-fPIC",
+    # Python brings its own -g, and what that says of templates takes a third of the build
+    # and most of the module. RPUPY_CFLAGS=-g has it back.
+    "-g0",
     # GCC 12 warns of the undefined registers in its own AVX-512 header.
     "-Wno-uninitialized",
     "-Wno-maybe-uninitialized",
@@ -75,7 +78,7 @@ SOURCES = [
 ]
 
 # Included by every module.
-NODES = "rpupy/rpu_base/_compound.pxi"
+INCLUDED = ["rpupy/rpu_base/_compound.pxi", "rpupy/rpu_base/_read_array.pxi"]
 
 CUDA_NAME = "rpupy.rpu_base._cuda"
 CUDA_SOURCES = sorted(
@@ -219,7 +222,7 @@ def cuda() -> Extension:
         include_dirs=["cuda", "csrc", numpy.get_include()],
         libraries=["cudart_static", "dl", "rt", "pthread"],
         define_macros=NUMPY_API,
-        depends=[*HEADERS, *CUDA_SOURCES, NODES],
+        depends=[*HEADERS, *CUDA_SOURCES, *INCLUDED],
         extra_compile_args=[*COMMON, *EXTRA],
         extra_link_args=EXTRA,
         language="c++",
@@ -234,7 +237,7 @@ def host_compiled_cuda() -> Extension:
         ["rpupy/rpu_base/_cuda_host.pyx", "cuda/host/kernels.cpp"],
         include_dirs=["cuda", "csrc", numpy.get_include()],
         define_macros=[*NUMPY_API, ("RPUPY_CUDA_ON_HOST", None)],
-        depends=[*HEADERS, *CUDA_SOURCES, NODES, "rpupy/rpu_base/_cuda.pyx"],
+        depends=[*HEADERS, *CUDA_SOURCES, *INCLUDED, "rpupy/rpu_base/_cuda.pyx"],
         extra_compile_args=[*COMMON, *EXTRA],
         extra_link_args=EXTRA,
         language="c++",
@@ -250,7 +253,7 @@ def modules() -> list[Extension]:
         libraries=[name for name, _ in reversed(LIBRARIES)],
         include_dirs=["csrc", numpy.get_include()],
         define_macros=NUMPY_API,
-        depends=[*SOURCES, NODES],
+        depends=[*SOURCES, *INCLUDED],
         extra_compile_args=[*COMMON, *OPENMP, *EXTRA],
         extra_link_args=[*OPENMP, *EXTRA],
         language="c++",

@@ -43,6 +43,7 @@ EFFECTS = {
     "two passes": {"mv_type": AnalogMVType.POS_NEG_SEPARATE},
     "two passes, digital sum": {"mv_type": AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM},
     "time slices (evaluation)": IOParametersIRDropT(),
+    "the same, noisy conductances": IOParametersIRDropT(apply_xdep_pcm_read_noise=True),
 }
 
 

@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 # One thread for every library that is compared; this has to happen before they are imported.
 if "--threads" not in sys.argv:
@@ -46,6 +47,23 @@ def parser(description: str) -> argparse.ArgumentParser:
     return options
 
 
+def blas_kernels() -> str:
+    """Say which kernels the BLAS of each library chose, where threadpoolctl can tell.
+
+    An old OpenBLAS does not know a new processor and takes slow kernels;
+    ``OPENBLAS_CORETYPE=SkylakeX`` (or ``Haswell``) makes it take others.
+    """
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return "unknown; threadpoolctl would tell"
+    return ", ".join(
+        f"{Path(pool['filepath']).parent.name} {pool.get('architecture', '?')}"
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    )
+
+
 def announce(threads: int) -> None:
     """Print what is compared, and on what."""
     rpupy.set_num_threads(threads)
@@ -59,6 +77,7 @@ def announce(threads: int) -> None:
         cpu = names[0] if names else cpu
     print(f"{cpu}; NumPy {np.__version__}")
     print(f"rpupy {info['rpupy']}, {info['isa']}, {threads} thread(s)")
+    print(f"BLAS kernels: {blas_kernels()}")
     if torch is None:
         print("the reference library is not installed: rpupy alone")
     else:

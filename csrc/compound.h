@@ -199,8 +199,8 @@ RPUPY_HD F take_steps(float granularity, F& chi) {
   return steps;
 }
 
-// A running maximum: the first value as it is.
-RPUPY_HD float running_maximum(float running, float value, float rate) {
+// A running mean of what is there: the first value as it is, and zeros count for nothing.
+RPUPY_HD float running_mean(float running, float value, float rate) {
   if (!(running > 0.0f)) return value;
   return value > 0.0f ? fma(rate, value, (1.0f - rate) * running) : running;
 }
@@ -208,8 +208,8 @@ RPUPY_HD float running_maximum(float running, float value, float rate) {
 // Rates of vectors with these largest magnitudes of x and d, in their order, by the running maxima; the last one stays.
 RPUPY_HD void auto_rates(const float* maxima, int64_t vectors, float top, float rate, float* rates, float* running) {
   for (int64_t b = 0; b < vectors; ++b) {
-    running[0] = running_maximum(running[0], maxima[2 * b], rate);
-    running[1] = running_maximum(running[1], maxima[2 * b + 1], rate);
+    running[0] = running_mean(running[0], maxima[2 * b], rate);
+    running[1] = running_mean(running[1], maxima[2 * b + 1], rate);
     const bool both = running[0] > 0.0f && running[1] > 0.0f;
     rates[b] = both ? top / (running[0] * running[1]) : top;
     running[2] = rates[b];
@@ -237,6 +237,7 @@ struct PulseBatch {
   bool rows_apart;  // vector k reaches the k-th row of the window alone
   int32_t route;
   Window window;
+  float* zeros;   // share of zeros in the last d of these trains; null: nobody asks
   int64_t first;  // vectors of the mini-batch before these
   LineSpans spans;
 
@@ -419,6 +420,7 @@ class Compound {
       p.vectors = args_.batch;
       p.lr = args_.lr;
       p.params = args_.update;
+      p.zeros = args_.zeros;
       p.ordinal = args_.ordinal;
       pulse(root, p, args_.batch);
     }
@@ -465,6 +467,7 @@ class Compound {
       PulseBatch part = p.part(b, n, in_size_, out_size_);
       part.lr = fast_rate(node, lr);
       part.rates = begin(node, part, lr, m_batch);
+      if (part.zeros != nullptr) array_.count_zeros(node, part, mean_rate(node, m_batch));
       if (together) {
         pulse_and_transfer(node, part, lr, m_batch);
       } else {
@@ -521,13 +524,17 @@ class Compound {
       const UpdateParams& up = *reinterpret_cast<const UpdateParams*>(p.params);
       float top = t.fast_lr * up.desired_bl * child(node, 0).granularity;
       if (t.scale_fast_lr != 0.0f) top *= magnitude(lr);
-      const float rate = (1.0f - t.auto_momentum) / static_cast<float>(m_batch);
+      const float rate = mean_rate(node, m_batch);
       float* rates = array_.scratch(node).rates;
       array_.auto_rates(node, p, top, rate, rates);
       return rates;
     }
     if (has_choppers(node)) array_.set_rate(node, p.lr);
     return nullptr;
+  }
+  // Rate of the running means of a chopped compound.
+  static float mean_rate(const Node& node, int64_t m_batch) {
+    return has_choppers(node) ? (1.0f - transfer_params(node).auto_momentum) / static_cast<float>(m_batch) : 0.0f;
   }
   // Whether the fast array has a rate of its own for each vector.
   static bool finds_rates(const Node& node) {
@@ -839,6 +846,7 @@ class Compound {
     p.vectors = 1;
     p.lr = lr;
     p.params = owner.write_update;
+    p.zeros = owner.zeros;
     p.ordinal = static_cast<uint64_t>(target.counters[kWrites]++);
     p.train_plane = target.number;
     p.write = true;
@@ -1125,6 +1133,7 @@ class Compound {
         p.vectors = n;
         p.lr = m.granularity * m.transfer_lr;
         p.params = node.write_update;
+        p.zeros = node.zeros;
         p.ordinal = static_cast<uint64_t>(device.counters[kWrites]);
         p.train_plane = device.number;
         p.write = true;

@@ -93,6 +93,20 @@ struct UpdateArgs {
   int32_t route;         // PulseRoute
   Window window;
   int64_t* tally;  // added to: the first of NodeEvent; null: nobody counts
+  float* zeros;    // where the share of zeros in the last d goes; null: nobody asks
+};
+
+// An array whose conductances are noisy anew in each read (csrc/mvm/ladder.h). `segments` 0: no noise; without wires
+// there is one segment. The unit of conductances is that of weights.
+struct ReadLadder {
+  int64_t segments, per_segment;  // of a line, and rows of each
+  int64_t front;                  // rows before the first input
+  int32_t timed;                  // wires count, and the array is read in time slices
+  float wire;                     // resistance of it between two segments
+  float leak;                     // what every segment conducts at least
+  float offset;                   // what an output gets in each slice, times the resistance of its line
+  float noise;                    // scale of the noise
+  float per_microsiemens;         // a conductance of 1 uS
 };
 
 // What the lines of one direction have of their own; null where the parameters ask for none.
@@ -105,6 +119,7 @@ struct LineParams {
   // Arrays that are read in time slices: what an output gets in each slice, and its value of one pulse of charge.
   const float* slice_offset;
   float charge_unit;
+  ReadLadder ladder;  // in place of what an output gets in each slice
 };
 
 constexpr int kProductStages = 16;
@@ -208,10 +223,12 @@ struct CompoundNode {
   float* past_mean;
   float* variance;
   float* past_variance;
-  float* running;  // largest |x|, largest |d|, rate of the fast array
+  float* running;   // largest |x|, largest |d|, rate of the fast array
+  float* sparsity;  // running mean of the share of zeros in d; null: nobody asks
   uint8_t* in_chopper;
   uint8_t* out_chopper;
   uint8_t* switched;
+  float* zeros;  // share of zeros in the last d that this node wrote with; null: nobody asks
   // [kNodeEvents], of what is counted between kernels; those count in `update.tally`, of any node. Null: nobody counts.
   int64_t* events;
 };
@@ -227,6 +244,7 @@ struct CompoundArgs {
   float lr;
   uint64_t ordinal;
   const float* update;
+  float* zeros;      // share of zeros in the last d; null: nobody asks
   int32_t stepwise;  // vector by vector, as the definition says: for tests
 };
 

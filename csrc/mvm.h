@@ -8,5 +8,6 @@
 #include "mvm/array.h"
 #include "mvm/input.h"
 #include "mvm/io.h"
+#include "mvm/ladder.h"
 #include "mvm/management.h"
 #include "mvm/output.h"

@@ -168,6 +168,13 @@ RPUPY_HD F slot_probability(F value, UIntOf<F> line, const TrainSide& side, uint
   return round_even(q / side.res + shift) * side.res;
 }
 
+// Scales of the trains of d, for counting its zeros: none where a management sees that there is nothing to do; without
+// management, a vector has trains whatever is in it.
+RPUPY_HD TrainScales scales_for_zeros(const UpdateParams& p, float lr, float granularity, float x_max, float d_max) {
+  const bool managed = p.update_management != 0.0f || p.update_bl_management != 0.0f;
+  return train_scales(p, lr, granularity, managed ? x_max : 1.0f, managed ? d_max : 1.0f);
+}
+
 // Word `word` of the random trains of a set of lines, for a train of `length` slots.
 template <class F>
 RPUPY_HD UIntOf<F> random_word(F value, UIntOf<F> line, const TrainSide& side, int32_t length, int32_t word,

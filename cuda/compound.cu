@@ -171,6 +171,17 @@ rate_kernel(float rate, float* running) {
   threads([&] { running[2] = rate; });
 }
 
+// The mean takes in the share of zeros of the vector before each; that of the last one stays.
+RPUPY_KERNEL(1)
+sparsity_kernel(const float* shares, int64_t vectors, float rate, float* sparsity, float* last) {
+  threads([&] {
+    for (int64_t b = 0; b < vectors; ++b) {
+      *sparsity = running_mean(*sparsity, *last, rate);
+      *last = shares[b];
+    }
+  });
+}
+
 // ---- weights -------------------------------------------------------------------------------------
 
 struct ReduceJob {
@@ -349,6 +360,7 @@ class CudaArray {
         memory_(args, cut_, kRowsTogether) {
     line_ = cut_.take<float>(memory_.lines);
     maxima_ = cut_.take<float>(2 * memory_.stretch);
+    shares_ = cut_.take<float>(memory_.most_vectors);
     one_ = cut_.take<float>(1);
     stepped_ = cut_.take<float>(1);
     span_firsts_ = cut_.take<uint32_t>(memory_.lines);
@@ -398,6 +410,13 @@ class CudaArray {
   void auto_rates(const Node& node, const PulseBatch& p, float top, float rate, float* rates) {
     launch(maxima_kernel, blocks_for(p.vectors), kBlockThreads, p.x, in_size_, p.d, out_size_, p.vectors, maxima_);
     launch(rates_kernel, 1, 1, maxima_, p.vectors, top, rate, rates, node.running);
+  }
+  // Counts the zeros in d. The mean of a compound takes in those of the vector before.
+  void count_zeros(const Node& node, const PulseBatch& p, float rate) {
+    const UpdateArgs args = pulse_args(args_, node, p);
+    const bool all = node.sparsity != nullptr;
+    if (!failed()) status_ = zero_shares(place_, args, all ? 0 : p.vectors - 1, all ? shares_ : p.zeros);
+    if (all) launch(sparsity_kernel, 1, 1, shares_, p.vectors, rate, node.sparsity, p.zeros);
   }
   void set_rate(const Node& node, float rate) { launch(rate_kernel, 1, 1, magnitude(rate), node.running); }
   void use_rate(const Node& node, const PulseBatch& p, int64_t b) {
@@ -674,6 +693,7 @@ class CudaArray {
   Status status_;
   float* line_ = nullptr;    // a slice
   float* maxima_ = nullptr;  // [stretch, 2]
+  float* shares_ = nullptr;  // of zeros, of the vectors of a stretch
   float* one_ = nullptr;
   float* stepped_ = nullptr;
   uint32_t* span_firsts_ = nullptr;

@@ -30,6 +30,8 @@ size_t update_pulsed_scratch(const UpdateArgs& args);
 // The same for any learning rate and granularity.
 size_t update_pulsed_most_scratch(const UpdateArgs& args);
 Status update_pulsed(const Place& place, int number, const UpdateArgs& args, void* scratch);
+// The share of zeros in d of each vector from `first` on, to `shares`.
+Status zero_shares(const Place& place, const UpdateArgs& args, int64_t first, float* shares);
 
 size_t product_scratch(const ProductArgs& args);
 Status product(const Place& place, const ProductArgs& args, void* scratch);

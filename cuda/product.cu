@@ -150,6 +150,7 @@ RPUPY_BLOCK void find_pass_facts(const ProductJob& job, int64_t v, int pass, con
   const bool additive = has_weight_noise(job.io, kWeightNoiseAdditive);
   const bool squares = additive || has_weight_noise(job.io, kWeightNoiseRead);
   const bool sums = job.io.r_series > 0.0f || job.plan.lines.v_offset != nullptr;
+  const bool noisy = job.plan.lines.ladder.segments > 0;  // which excludes the others
   if (job.stages[kStageDriven] != nullptr) {
     phase([&] {
       for_block(job.inputs, [&](int64_t j) { job.show(kStageDriven, pass, v, job.inputs, j, job.driven(v, pass, j)); });
@@ -174,12 +175,20 @@ RPUPY_BLOCK void find_pass_facts(const ProductJob& job, int64_t v, int pass, con
     const auto add = [&](int64_t j, float sum) { return sum + job.driven(v, pass, j); };
     find_sum(job.inputs, add, room.flawed);
   }
+  if (noisy) {
+    const auto add = [&](int64_t j, float sum) {
+      return sum + duration_of(job.io, job.input_step, pass, job.prepared[v * job.inputs + j]);
+    };
+    find_sum(job.inputs, add, room.flawed);
+  }
   phase([&] {
     if (threadIdx.x != 0) return;
     PassFacts& facts = job.pass_facts[v * job.plan.passes + pass];
     facts.power = squares ? power_of_two_below(room.abs_max[0]) : 1.0f;
     facts.norm = additive ? square_root(room.max[0]) * facts.power : 0.0f;
     facts.sum = sums ? room.flawed[0] : 0.0f;
+    facts.noise = {0.0f, 0.0f};
+    if (noisy) facts.noise = read_noise(job.plan.lines.ladder, room.flawed[0] / static_cast<float>(job.inputs));
   });
 }
 
@@ -377,6 +386,64 @@ chains_kernel(Job job) {
   run_chains<Shape>(job, job.batch, job.outputs, job.inputs);
 }
 
+// One output of a vector, of an array whose conductances are noisy; a thread has the whole line.
+struct NoisyLine {
+  const ProductJob& job;
+  int64_t v, line;
+  int pass;
+
+  RPUPY_HD LineEnd<float> read(const ReadNoise& noise, float& source) const {
+    const ReadLadder& ladder = job.plan.lines.ladder;
+    const uint32_t draw = static_cast<uint32_t>(job.round) << 4 | static_cast<uint32_t>(pass);
+    const uint32_t tag = counter_tag(job.stream + kWeightNoise, job.plane, draw);
+    const uint64_t ordinal = job.ordinal + static_cast<uint64_t>(v);
+    const float* weights = job.weights + line * job.inputs;
+    LineEnd<float> end = {};
+    for (int64_t s = 0; s < ladder.segments; ++s) {
+      // Odd lines are read at the other end.
+      const int64_t segment = line % 2 == 0 ? s : ladder.segments - 1 - s;
+      const InputSpan span = inputs_of_segment(ladder, segment, job.inputs);
+      SegmentSums<float> sums = {};
+      Normals<float> z = {};
+      for (int64_t j = span.from; j < span.to; ++j) {
+        float w = weights[j];
+        if (noise.any()) {
+          if (j % 4 == 0 || j == span.from) {
+            const uint32_t element = read_element(static_cast<uint32_t>(line), job.inputs, j / 4);
+            z = normals<float>(draw_block<float>(element, ordinal, tag, job.keys));
+          }
+          w = noisy_weight(noise, w, z.z[j % 4]);
+        }
+        sums.add(w, job.driven(v, pass, j));
+      }
+      source = sums.source;
+      end.add(ladder, s == 0, sums);
+    }
+    return end;
+  }
+};
+
+RPUPY_KERNEL(kBlockThreads)
+noisy_kernel(ProductJob job, int pass) {
+  const ReadLadder& ladder = job.plan.lines.ladder;
+  for_grid(job.batch * job.outputs, [&](int64_t n) {
+    const int64_t v = n / job.outputs;
+    if (job.states[v].active == 0) return;
+    const NoisyLine line = {job, v, n % job.outputs, pass};
+    const auto at = [&](int feed) -> float& {
+      return job.products[(pass * job.feeds + job.places[feed]) * job.batch * job.outputs + n];
+    };
+    float source = 0.0f;
+    const LineEnd<float> end = line.read(job.pass_facts[v * job.plan.passes + pass].noise, source);
+    at(kFeedInput) = ladder.timed != 0 ? end.current(ladder) : source;
+    if (ladder.timed != 0) at(kFeedOffset) = end.offset(ladder);
+    if (job.plan.quiet) {
+      const LineEnd<float> quiet = line.read({0.0f, 0.0f}, source);
+      at(kFeedQuiet) = ladder.timed != 0 ? quiet.current(ladder) : source;
+    }
+  });
+}
+
 // After several products: everything that happens to outputs.
 RPUPY_KERNEL(kBlockThreads)
 finish_kernel(ProductJob job) {
@@ -427,7 +494,7 @@ static ProductJob product_job(const ProductArgs& args, bool& full) {
   job.input_step = converter_step(job.io.inp_res, job.io.inp_bound);
   job.averaged = averages_inputs(job.io);
   job.rounds = args.rounds;
-  for (int feed = 0; feed < kFeeds; ++feed) job.places[feed] = needs_feed(job.io, feed) ? job.feeds++ : -1;
+  for (int feed = 0; feed < kFeeds; ++feed) job.places[feed] = needs_feed(job.io, args, feed) ? job.feeds++ : -1;
   full = job.plan.full();
   for (int stage = 0; stage < kStages; ++stage) {
     job.stages[stage] = args.stages[stage];
@@ -458,6 +525,11 @@ static Status run_product(const Place& place, const Job& job) {
 // All products that the outputs ask for, then the outputs.
 static Status run_feeds(const Place& place, const ProductJob& job) {
   for (int pass = 0; pass < job.plan.passes; ++pass) {
+    if (job.plan.lines.ladder.segments > 0) {
+      const unsigned blocks = blocks_of_threads(job.batch * job.outputs);
+      RPUPY_TRY(RPUPY_LAUNCH(noisy_kernel, blocks, kBlockThreads, place, job, pass));
+      continue;
+    }
     for (int feed = 0; feed < kFeeds; ++feed) {
       if (job.places[feed] < 0) continue;
       if (job.backward) {

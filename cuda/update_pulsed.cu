@@ -105,6 +105,72 @@ scales_kernel(ScalesJob job) {
   }
 }
 
+// ---- zeros ---------------------------------------------------------------------------------------
+
+struct ZerosJob {
+  UpdateParams params;
+  float lr, granularity;
+  const float* rates;
+  const float* x;
+  const float* d;
+  int64_t first, batch, in_size, out_size;
+  TrainSide side;
+  uint64_t ordinal;
+  RoundKeys keys;
+  float* shares;  // of the vectors from `first` on
+};
+
+RPUPY_KERNEL(kBlockThreads)
+zeros_kernel(ZerosJob job) {
+  RPUPY_SHARED(float, x_max, kBlockThreads);
+  RPUPY_SHARED(float, d_max, kBlockThreads);
+  RPUPY_SHARED(uint32_t, zeros, 1);
+  for (int64_t b = job.first + blockIdx.x; b < job.batch; b += gridDim.x) {
+    const float* d = job.d + b * job.out_size;
+    largest_magnitude(job.x + b * job.in_size, job.in_size, x_max);
+    largest_magnitude(d, job.out_size, d_max);
+    phase([&] {
+      if (threadIdx.x == 0) zeros[0] = 0;
+    });
+    const float lr = job.rates == nullptr ? job.lr : magnitude(job.rates[b]);
+    const TrainScales s = scales_for_zeros(job.params, lr, job.granularity, x_max[0], d_max[0]);
+    TrainSide side = job.side;
+    side.scale = s.d_scale;
+    phase([&] {
+      uint32_t mine = 0;
+      for_block(s.length == 0 ? 0 : job.out_size, [&](int64_t i) {
+        const float q = slot_probability<float>(d[i], static_cast<uint32_t>(i), side,
+                                                job.ordinal + static_cast<uint64_t>(b), job.keys);
+        if (q == 0.0f) ++mine;
+      });
+      if (mine != 0) atomicAdd(zeros, mine);
+    });
+    phase([&] {
+      if (threadIdx.x != 0) return;
+      job.shares[b - job.first] = static_cast<float>(zeros[0]) / static_cast<float>(job.out_size);
+    });
+  }
+}
+
+Status zero_shares(const Place& place, const UpdateArgs& args, int64_t first, float* shares) {
+  const UpdateParams& params = update_params(args);
+  const ZerosJob job = {params,
+                        magnitude(args.lr),
+                        args.granularity,
+                        args.rates,
+                        args.x,
+                        args.d,
+                        first,
+                        args.batch,
+                        args.tile.in_size,
+                        args.tile.out_size,
+                        train_side(params, false, args.train_plane, args.write_train != 0),
+                        args.ordinal,
+                        round_keys(args.tile.key[0], args.tile.key[1]),
+                        shares};
+  return RPUPY_LAUNCH(zeros_kernel, blocks_for(args.batch - first), kBlockThreads, place, job);
+}
+
 // ---- words ---------------------------------------------------------------------------------------
 
 struct WordsJob {
@@ -463,7 +529,8 @@ Status update_pulsed(const Place& place, int number, const UpdateArgs& args, voi
 #define RPUPY_ENTRY(Device) update_device<Device>,
   static constexpr Function kFunctions[] = {RPUPY_PULSED_DEVICES(RPUPY_ENTRY)};
 #undef RPUPY_ENTRY
-  return kFunctions[number](place, args, scratch);
+  RPUPY_TRY(kFunctions[number](place, args, scratch));
+  return args.zeros == nullptr ? Status{} : zero_shares(place, args, args.batch - 1, args.zeros);
 }
 
 }  // namespace cuda

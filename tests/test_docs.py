@@ -79,6 +79,16 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+def test_pages_that_sources_name_are_there() -> None:
+    pages = {path.name for path in (*TREE.glob("*.md"), *TREE.glob("docs/*.md"))}
+    for folder in ("rpupy", "csrc", "cuda", "tests", "benchmarks", "examples"):
+        for path in (TREE / folder).rglob("*.*"):
+            if path.suffix in (".py", ".pyx", ".pxd", ".pyi", ".h", ".inl", ".cu"):
+                text = path.read_text(encoding="utf-8")
+                named = re.findall(r"(?<![\w{*])([A-Za-z_]+\.md)\b", text)
+                assert set(named) <= pages, path
+
+
 def test_the_table_of_features_lists_what_is_pending() -> None:
     """Every setting that is declared and not built is named on the page that says so."""
     from rpupy.parameters.base import pending_settings

@@ -138,6 +138,8 @@ def assert_same_state(tile, model, tolerance=TOLERANCE):
     if model.plane.pulsed:
         ordinals = tile._arrays["pulse_ordinals"]
         assert np.array_equal(ordinals, model.plane.pulse_ordinals)
+        for last in tile.get_d_sparsity().values():
+            assert last == model.zeros.last
         assert np.array_equal(tile.get_pulse_counters(), model.get_pulse_counters())
         lowest, _ = model.plane.law.limits(tile._arrays)
         lowest = np.minimum(lowest, tile._arrays["min_bound"])
@@ -333,6 +335,7 @@ def updates(draw):
         res=draw(some([0.0, 0.1, 0.02, 50.0, -1.0])),
         noise_aggregation=draw(some(list(NoiseAggregation))),
         sto_round=draw(st.booleans()),
+        d_sparsity=draw(st.booleans()),
     )
 
 
@@ -395,6 +398,8 @@ def sliced_ios(draw):
         adc_quantization=draw(st.booleans()),
         adc_frequency=draw(some([6.24, 100.0])),
         ir_drop_integration_sum=draw(st.booleans()),
+        apply_xdep_pcm_read_noise=draw(st.booleans()),
+        xdep_pcm_read_noise_scale=draw(some([1.0, 3.0, 0.0])),
     )
 
 

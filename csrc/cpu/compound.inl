@@ -63,6 +63,15 @@ class CpuArray {
       RPUPY_ISA_NAME::auto_rates(maxima, 1, top, rate, rates + b, node.running);
     }
   }
+  // Counts the zeros in d. The mean of a compound takes in those of the vector before.
+  void count_zeros(const Node& node, const PulseBatch& p, float rate) {
+    const UpdateArgs args = pulse_args(args_, node, p);
+    // Nobody asks for the others.
+    for (int64_t b = node.sparsity == nullptr ? p.vectors - 1 : 0; b < p.vectors; ++b) {
+      if (node.sparsity != nullptr) *node.sparsity = running_mean(*node.sparsity, *p.zeros, rate);
+      *p.zeros = zero_share(args, b);
+    }
+  }
   void set_rate(const Node& node, float rate) { node.running[2] = magnitude(rate); }
   void use_rate(const Node& node, const PulseBatch& p, int64_t b) {
     if (p.rates != nullptr) node.running[2] = p.rates[b];

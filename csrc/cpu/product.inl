@@ -107,7 +107,7 @@ struct Pass {
         passes(plan.passes),
         feeds(0),
         traced(false) {
-    for (int feed = 0; feed < kFeeds; ++feed) places[feed] = needs_feed(io, feed) ? feeds++ : -1;
+    for (int feed = 0; feed < kFeeds; ++feed) places[feed] = needs_feed(io, args, feed) ? feeds++ : -1;
     for (const float* stage : a.stages) traced = traced || stage != nullptr;
     full = plan.full() || traced;
   }
@@ -190,7 +190,7 @@ struct Pass {
   // Numbers of the input of one pass. A power of two, which changes no bit, keeps the squares of very large and very
   // small entries within range.
   PassFacts pass_facts(const float* fed) const {
-    PassFacts facts = {0.0f, 0.0f, 1.0f};
+    PassFacts facts = {0.0f, 0.0f, 1.0f, {0.0f, 0.0f}};
     const bool additive = has_weight_noise(io, kWeightNoiseAdditive);
     if (additive || has_weight_noise(io, kWeightNoiseRead)) {
       f32v largest = {};
@@ -206,6 +206,54 @@ struct Pass {
       facts.sum = sum_over(fed, input_stride, [](f32v x, f32v sum) { return sum + x; });
     }
     return facts;
+  }
+
+  // Noise of the conductances in one pass of a vector.
+  ReadNoise noise_of(const float* prepared, int p) const {
+    const auto add = [&](f32v x, f32v sum) { return sum + duration_of(io, input_step, p, x); };
+    return read_noise(args.lines.ladder, sum_over(prepared, inputs, add) / static_cast<float>(inputs));
+  }
+
+  // The outputs [from, to) of a vector, of an array whose conductances are noisy. `sums` has room for a set of lanes of all
+  // segments; `offset` is null without time slices.
+  void read_noisily(const float* fed, const ReadNoise& noise, int64_t v, int round, int p, int64_t from, int64_t to,
+                    SegmentSums<f32v>* sums, float* y, float* offset) const {
+    const ReadLadder& ladder = args.lines.ladder;
+    const uint32_t tag = counter_tag(args.stream + kWeightNoise, args.tile.plane,
+                                     static_cast<uint32_t>(round) << 4 | static_cast<uint32_t>(p));
+    for (int64_t line = from; line < to; line += kLanes) {
+      const float* weights = panel_of(args.packed, line / kPanel, inputs) + line % kPanel;
+      const u32v lines = lane_numbers() + static_cast<uint32_t>(line);
+      Normals<f32v> z = {};
+      for (int64_t s = 0; s < ladder.segments; ++s) {
+        const InputSpan span = inputs_of_segment(ladder, s, inputs);
+        SegmentSums<f32v> sum = {};
+        for (int64_t j = span.from; j < span.to; ++j) {
+          f32v w = load(weights + j * kPanel);
+          if (noise.any()) {
+            if (j % 4 == 0)
+              z = normals<f32v>(draw_block<f32v>(read_element(lines, inputs, j / 4), ordinal(v), tag, keys));
+            w = noisy_weight(noise, w, z.z[j % 4]);
+          }
+          sum.add(w, f32v{} + fed[j]);
+        }
+        sums[s] = sum;
+      }
+      if (ladder.timed == 0) {
+        store(y + line, sums[0].source);
+        continue;
+      }
+      // Odd lines are read at the other end.
+      const Mask odd = not_zero(lines & 1u);
+      LineEnd<f32v> end = {};
+      for (int64_t s = 0; s < ladder.segments; ++s) {
+        const SegmentSums<f32v>& near = sums[s];
+        const SegmentSums<f32v>& far = sums[ladder.segments - 1 - s];
+        end.add(ladder, s == 0, {select(odd, far.conductance, near.conductance), select(odd, far.source, near.source)});
+      }
+      store(y + line, end.current(ladder));
+      if (offset != nullptr) store(offset + line, end.offset(ladder));
+    }
   }
 
   // y[slot, from ... to) = product of the vectors in `fed` with the weights, or with their magnitudes.
@@ -243,6 +291,7 @@ struct ProductScratch {
   float* fed;
   float* y;
   float* panel;
+  SegmentSums<f32v>* segments;
   InputFacts* facts;
   VectorScale* scales;
   PassFacts* pass_facts;  // [slot, pass]
@@ -256,15 +305,18 @@ struct ProductScratch {
   static size_t bytes(const Pass& pass, int64_t chunk) {
     const size_t per_vector =
         sizeof(InputFacts) + sizeof(VectorScale) + sizeof(PassFacts) * pass.passes + sizeof(int32_t);
-    return round_up(static_cast<int64_t>(floats(pass, chunk) * sizeof(float) + chunk * per_vector), 64);
+    return round_up(
+        static_cast<int64_t>(floats(pass, chunk) * sizeof(float) + segment_bytes(pass) + chunk * per_vector), 64);
   }
+  static size_t segment_bytes(const Pass& pass) { return pass.args.lines.ladder.segments * sizeof(SegmentSums<f32v>); }
   ProductScratch(void* base, int member, const Pass& pass, int64_t vectors) : chunk(vectors) {
     char* p = static_cast<char*>(base) + bytes(pass, chunk) * member;
     prepared = reinterpret_cast<float*>(p);
     fed = prepared + (pass.full ? chunk * pass.input_stride : 0);
     y = fed + chunk * pass.input_stride;
     panel = y + chunk * pass.products() * pass.output_stride;
-    facts = reinterpret_cast<InputFacts*>(panel + kCopied * kDepth * kPanel);
+    segments = reinterpret_cast<SegmentSums<f32v>*>(panel + kCopied * kDepth * kPanel);
+    facts = reinterpret_cast<InputFacts*>(reinterpret_cast<char*>(segments) + segment_bytes(pass));
     scales = reinterpret_cast<VectorScale*>(facts + chunk);
     pass_facts = reinterpret_cast<PassFacts*>(scales + chunk);
     active = reinterpret_cast<int32_t*>(pass_facts + chunk * pass.passes);
@@ -350,7 +402,9 @@ struct ProductPlan {
 
   explicit ProductPlan(const Pass& pass) {
     const ProductArgs& args = pass.args;
-    const int64_t work = args.batch * args.tile.out_size * args.tile.in_size / 16 * pass.products();
+    // A random number costs as much as many products.
+    const int64_t price = args.lines.ladder.segments > 0 ? 16 : 1;
+    const int64_t work = args.batch * args.tile.out_size * args.tile.in_size / 16 * pass.products() * price;
     // A trace is for looking: every member of a team would write all of its inputs.
     threads = pass.traced ? 1 : worthwhile_threads(args.tile.threads, work);
     split_outputs = args.batch < threads;
@@ -363,12 +417,16 @@ struct ProductPlan {
 };
 
 // All products of the prepared vectors of a chunk that the outputs ask for.
-static void multiply_feeds(const Pass& pass, int64_t first, int64_t slots, int64_t from, int64_t to,
+static void multiply_feeds(const Pass& pass, int64_t first, int64_t slots, int round, int64_t from, int64_t to,
                            ProductScratch& s) {
+  const bool noisy = pass.args.lines.ladder.segments > 0;
   for (int p = 0; p < pass.passes; ++p) {
     const bool negative = p > 0 && pass.args.negative_weights != nullptr;
+    const auto place = [&](int feed) {
+      return s.y + (p * pass.feeds + pass.places[feed]) * s.chunk * pass.output_stride;
+    };
     for (int feed = 0; feed < kFeeds; ++feed) {
-      if (pass.places[feed] < 0) continue;
+      if (pass.places[feed] < 0 || feed >= kFeedOffset) continue;
       for (int64_t slot = 0; slot < slots; ++slot) {
         const float* prepared = s.prepared + slot * pass.input_stride;
         float* fed = s.fed + slot * pass.input_stride;
@@ -376,6 +434,7 @@ static void multiply_feeds(const Pass& pass, int64_t first, int64_t slots, int64
         pass.drive(prepared, p, feed, feed == kFeedInput ? 1.0f : facts.power, fed);
         if (feed != kFeedInput) continue;
         facts = pass.pass_facts(fed);
+        if (noisy) facts.noise = pass.noise_of(prepared, p);
         if (pass.traced) {
           const int64_t v = first + s.active[slot];
           for (int64_t j = 0; j < pass.inputs; j += kLanes) {
@@ -383,8 +442,19 @@ static void multiply_feeds(const Pass& pass, int64_t first, int64_t slots, int64
           }
         }
       }
-      float* y = s.y + (p * pass.feeds + pass.places[feed]) * s.chunk * pass.output_stride;
-      if (feeds_magnitudes(feed)) {
+      float* y = place(feed);
+      if (noisy) {
+        for (int64_t slot = 0; slot < slots; ++slot) {
+          const float* fed = s.fed + slot * pass.input_stride;
+          const int64_t v = first + s.active[slot], at = slot * pass.output_stride;
+          float* offset = pass.places[kFeedOffset] < 0 ? nullptr : place(kFeedOffset) + at;
+          const ReadNoise& noise = s.pass_facts[slot * pass.passes + p].noise;
+          pass.read_noisily(fed, noise, v, round, p, from, to, s.segments, y + at, offset);
+          if (pass.plan.quiet) {
+            pass.read_noisily(fed, {0.0f, 0.0f}, v, round, p, from, to, s.segments, place(kFeedQuiet) + at, nullptr);
+          }
+        }
+      } else if (feeds_magnitudes(feed)) {
         pass.multiply<true>(slots, s.fed, y, from, to, s.panel, negative);
       } else {
         pass.multiply<false>(slots, s.fed, y, from, to, s.panel, negative);
@@ -443,7 +513,7 @@ static void run_chunk(const Pass& pass, int64_t first, int64_t count, int64_t fr
     }
     pass.count(slots, team);
     if (pass.full) {
-      multiply_feeds(pass, first, slots, from, to, s);
+      multiply_feeds(pass, first, slots, round, from, to, s);
     } else {
       for (int64_t slot = 0; slot < slots; ++slot) {
         s.pass_facts[slot] = pass.pass_facts(s.prepared + slot * pass.input_stride);

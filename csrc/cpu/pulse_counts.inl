@@ -68,6 +68,7 @@ static void count_pulses(const UpdateArgs& args, int32_t* counts, void* scratch_
       for (int64_t b = 0; b < args.batch; ++b) args.tally[kTrainSlots] += scratch.scales[b].length;
     }
   });
+  if (args.zeros != nullptr) *args.zeros = zero_share(args, args.batch - 1);
 }
 
 // The normal of the pulse with ordinal `ordinals[k]` at `crosspoints[k]`.

@@ -222,6 +222,29 @@ static TrainScales scales_of(const UpdateArgs& args, int64_t b) {
   return train_scales(update_params(args), magnitude(lr), args.granularity, x_max, d_max);
 }
 
+// The share of lines of d, in vector `b`, whose probability of a pulse is 0 behind its rounding; 0 for a vector without
+// trains.
+static float zero_share(const UpdateArgs& args, int64_t b) {
+  const UpdateParams& params = update_params(args);
+  const int64_t lines = args.tile.out_size;
+  const float* d = args.d + b * lines;
+  const float x_max = input_range(args.x + b * args.tile.in_size, args.tile.in_size).abs_max;
+  const float lr = args.rates == nullptr ? args.lr : args.rates[b];
+  const TrainScales s = scales_for_zeros(params, magnitude(lr), args.granularity, x_max, input_range(d, lines).abs_max);
+  if (s.length == 0) return 0.0f;
+  TrainSide side = train_side(params, false, args.train_plane, args.write_train != 0);
+  side.scale = s.d_scale;
+  const RoundKeys keys = round_keys(args.tile.key[0], args.tile.key[1]);
+  int64_t zeros = 0;
+  for (int64_t i = 0; i < lines; i += kLanes) {
+    const int n = static_cast<int>(lines - i < kLanes ? lines - i : kLanes);
+    const f32v q = slot_probability<f32v>(load_part(d + i, n), lane_numbers() + static_cast<uint32_t>(i), side,
+                                          args.ordinal + static_cast<uint64_t>(b), keys);
+    zeros += count_lanes(both(equal(q, f32v{}), first_lanes(n)));
+  }
+  return static_cast<float>(zeros) / static_cast<float>(lines);
+}
+
 static int64_t longest_train(const UpdateArgs& args) {
   const DefaultFloatingPoint environment;
   float lr = magnitude(args.lr);
@@ -718,6 +741,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
     }
     add_events(args, plan, scratch, rows, member);
   });
+  if (args.zeros != nullptr) *args.zeros = zero_share(args, args.batch - 1);
 }
 
 }  // namespace RPUPY_ISA_NAME

@@ -5,16 +5,20 @@
 #pragma once
 
 #include "io.h"
+#include "ladder.h"
 
 namespace rpupy {
 
-// The products that one pass needs. The first two multiply the weights, the others their magnitudes.
+// The products that one pass needs. The first two multiply the weights, the next two their magnitudes; the last come
+// with the product of inputs, of an array whose conductances are noisy.
 enum Feed {
   kFeedInput = 0,    // x
   kFeedSlope = 1,    // x_j (1 - (1 - j/n)^2): IR drop
   kFeedCurrent = 2,  // |x|: IR drop
   kFeedSquare = 3,   // (x / power)^2: read noise
-  kFeeds = 4,
+  kFeedOffset = 4,   // what outputs get in each slice
+  kFeedQuiet = 5,    // for traces: the product of inputs without noise
+  kFeeds = 6,
 };
 
 namespace RPUPY_ISA_NAME {
@@ -24,18 +28,26 @@ struct PassFacts {
   float norm;  // Euclidean
   float sum;
   float power;  // of two, by which entries are divided before they are squared
+  ReadNoise noise;
 };
 
 RPUPY_HD bool has_weight_noise(const IOParams& io, WeightNoise type) {
   return static_cast<int>(io.w_noise_type) == type && io.w_noise > 0.0f;
 }
 
-RPUPY_HD bool needs_feed(const IOParams& io, int feed) {
+// Whether a trace shows what comes before the noise of conductances.
+RPUPY_HD bool shows_quiet_product(const ProductArgs& args) {
+  return args.lines.ladder.segments > 0 && args.stages[kStageProduct] != nullptr;
+}
+
+RPUPY_HD bool needs_feed(const IOParams& io, const ProductArgs& args, int feed) {
   if (feed == kFeedInput) return true;
+  if (feed == kFeedOffset) return args.lines.ladder.timed != 0;
+  if (feed == kFeedQuiet) return shows_quiet_product(args);
   return feed == kFeedSquare ? has_weight_noise(io, kWeightNoiseRead) : io.ir_drop > 0.0f;
 }
 
-RPUPY_HD bool feeds_magnitudes(int feed) { return feed >= kFeedCurrent; }
+RPUPY_HD bool feeds_magnitudes(int feed) { return feed == kFeedCurrent || feed == kFeedSquare; }
 
 // The input of a feed from that of its pass: entry `line` of n.
 template <class F>

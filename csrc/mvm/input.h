@@ -97,6 +97,13 @@ RPUPY_HD F digits_of(const IOParams& io, float step, bool timed, int pass, F x) 
   return select(less(x, zero), -level, level);
 }
 
+// For how many time steps a prepared input is on in a pass.
+template <class F>
+RPUPY_HD F duration_of(const IOParams& io, float step, int pass, F x) {
+  if (static_cast<int>(io.mv_type) == kOnePass) return magnitude(x) / step;
+  return magnitude(digits_of(io, step, false, pass, x));
+}
+
 // What a pass drives of a prepared input. `timed`: the array is read in time slices.
 template <class F>
 RPUPY_HD F driven_input(const IOParams& io, float step, bool timed, int pass, F x) {

@@ -19,12 +19,13 @@ struct OutputPlan {
   bool digital;  // one conversion for each pass
   bool timed;    // the array is read in time slices
   float charge_unit;
+  bool quiet;  // a trace shows the product without the noise of conductances, too
   LineParams lines;
 
   // Whether anything beyond asymmetry, noises and converter acts on outputs.
   RPUPY_HD bool full() const {
     return passes > 1 || timed || io.ir_drop > 0.0f || io.r_series > 0.0f || lines.v_offset != nullptr ||
-           lines.out_nonlinearity != nullptr || lines.out_noise_values != nullptr ||
+           lines.out_nonlinearity != nullptr || lines.out_noise_values != nullptr || lines.ladder.segments > 0 ||
            has_weight_noise(io, kWeightNoiseRead);
   }
 };
@@ -36,7 +37,8 @@ RPUPY_HD OutputPlan output_plan(const ProductArgs& args) {
   plan.inputs = static_cast<float>(args.backward ? args.tile.out_size : args.tile.in_size);
   plan.passes = passes_of(plan.io);
   plan.digital = adds_digitally(plan.io);
-  plan.timed = args.lines.slice_offset != nullptr;
+  plan.timed = args.lines.slice_offset != nullptr || args.lines.ladder.timed != 0;
+  plan.quiet = shows_quiet_product(args);
   plan.charge_unit = args.lines.charge_unit;
   plan.lines = args.lines;
   return plan;
@@ -71,7 +73,7 @@ RPUPY_HD void finish_lines(const OutputPlan& plan, Lines& lines) {
 
     // The analog output of this pass.
     const auto analog = [&](int l) {
-      F y = lines.product(pass, kFeedInput, l);
+      F y = lines.product(pass, kFull && plan.quiet ? kFeedQuiet : kFeedInput, l);
       lines.see(kStageProduct, pass, l, y);
       if (kFull && io.ir_drop > 0.0f) {
         y = drop_along_wires(io, plan.inputs, y, lines.product(pass, kFeedCurrent, l),
@@ -88,9 +90,12 @@ RPUPY_HD void finish_lines(const OutputPlan& plan, Lines& lines) {
         const F spread = square_root(lines.product(pass, kFeedSquare, l)) * (io.w_noise * facts.power);
         y = fma(spread, weight_noise.z[l], y);
       }
+      if (kFull && plan.quiet) y = lines.product(pass, kFeedInput, l);
       lines.see(kStageWeightNoise, pass, l, y);
       if (kFull && plan.timed) {
-        y = fma(all_lanes<F>(slices_of_pass(io, pass)), lines.of(plan.lines.slice_offset, l), y);
+        const F offset = plan.lines.slice_offset != nullptr ? lines.of(plan.lines.slice_offset, l)
+                                                            : lines.product(pass, kFeedOffset, l);
+        y = fma(all_lanes<F>(slices_of_pass(io, pass)), offset, y);
         if (plan.charge_unit > 0.0f) y = count_charge(y, plan.charge_unit);
       }
       lines.see(kStageCharge, pass, l, y);

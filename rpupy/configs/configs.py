@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from rpupy.not_built import refuse
 from rpupy.parameters.base import define, part
 from rpupy.parameters.io import IOParameters
 from rpupy.parameters.mapping import MappableRPU
@@ -141,3 +142,7 @@ class DigitalRankUpdateRPUConfig(IOManagedRPUConfig):
     core_kind: ClassVar[str] = "compound"
 
     device: DigitalRankUpdateCell = part(DigitalRankUpdateCell)
+
+
+if not TYPE_CHECKING:  # a checker would take every name to be there
+    __getattr__ = refuse(__name__)

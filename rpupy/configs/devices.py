@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    # What `__getattr__` below finds.
+    from .compounds import *  # noqa: F403
+
     Floats = NDArray[np.float32]
 
 __all__ = [
@@ -1124,10 +1127,12 @@ class NumpyDevice(WriteNoiseDevice):
             )
 
 
-def __getattr__(name: str) -> Any:
-    """Find unit cells and compounds here, too, where scripts look for them."""
-    from . import compounds
+if not TYPE_CHECKING:  # a checker would take every name to be there
 
-    if name in compounds.__all__:
-        return getattr(compounds, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Find unit cells and compounds here, too, where scripts look for them."""
+        from . import compounds
+
+        if name in compounds.__all__:
+            return getattr(compounds, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

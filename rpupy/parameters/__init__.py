@@ -3,6 +3,10 @@
 The helpers that declare fields of own classes are in `rpupy.parameters.fields`.
 """
 
+from typing import TYPE_CHECKING
+
+from rpupy.not_built import refuse
+
 from .base import (
     Parameters,
     RPUConfigBase,
@@ -94,3 +98,6 @@ __all__ = [
     "thawed_copy",
     "to_dict",
 ]
+
+if not TYPE_CHECKING:  # a checker would take every name to be there
+    __getattr__ = refuse(__name__)

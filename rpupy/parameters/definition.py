@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import functools
 import importlib
+import inspect
 import operator
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import attrs
 
 from rpupy.errors import ConfigError, StateError
+
+from .help import inherited_fields, signature
 
 if sys.version_info >= (3, 11):
     from typing import dataclass_transform
@@ -135,6 +138,8 @@ def define(cls: type[P]) -> type[P]:
         field_transformer=_keep_inherited_checks,
     )
     _explain_unknown_fields(made)
+    if made.__doc__:
+        made.__doc__ = inspect.cleandoc(made.__doc__) + inherited_fields(made)
     if made.__module__.partition(".")[0] == "rpupy":
         register_config_class(made)
     return made
@@ -356,6 +361,8 @@ def _explain_unknown_fields(cls: type[Parameters]) -> None:
             raise AttributeError(explain(name))
         assign(self, name, value)
 
+    shown: Any = __init__
+    shown.__signature__ = signature(cls)
     wrapped: Any = cls
     for alias, field in cls.aliases.items():
         setattr(wrapped, alias, property(operator.attrgetter(field)))

@@ -87,8 +87,9 @@ class Setting:
         Whether only values above 0 act.
     off : optional
         Value at which the field does nothing; default: 0, False, NONE.
-    splits : str
-        Why the field, where it acts, makes results depend on how a batch is split.
+    splits : str or callable
+        Why the field, where it acts, makes results depend on how a batch is split; or a
+        function of the whole configuration that gives it, "" if it does not.
     """
 
     needs: tuple[str, ...] = ()
@@ -96,7 +97,7 @@ class Setting:
     idle_in: tuple[str, ...] = ()
     positive: bool = False
     off: Any = None
-    splits: str = ""
+    splits: str | Callable[[Any], str] = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,8 +143,9 @@ def explain(config: Parameters) -> Explanation:
             continue
         name, facts = ".".join(use.path), use.facts
         if use.acts:
-            if facts.splits and not _WRITES.intersection(use.path):
-                splits.append((name, facts.splits))
+            why = facts.splits(config) if callable(facts.splits) else facts.splits
+            if why and not _WRITES.intersection(use.path):
+                splits.append((name, why))
             row = _row(name, use, reference)
             if row is not None and row.size != 0:
                 rows.append(row)

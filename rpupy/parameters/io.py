@@ -279,10 +279,32 @@ class IOParameters(Parameters):
 
 _FOR_SLICES = Setting(needs=("ir_drop",), idle_in=("backward",))
 
+#: Read noise of IOParametersIRDropT: factors of the powers of log10 t, highest first, of
+#: what is relative to a conductance, and of what is in uS (csrc/mvm/ladder.h).
+_NOISE_SLOPE = (2.1926e-4, -1.87352e-3, 6.55714e-3, -0.0146159, 0.02578764)
+_NOISE_FLOOR = (
+    1.11906167e-3,
+    -9.08576764e-3,
+    3.07015063e-2,
+    -6.77079241e-2,
+    0.117763144,
+)
+
+
+def _xdep_noise(io: Any, reference: Reference) -> float:
+    """Give the noise of the largest weight where all inputs are on all the time."""
+    log_t = math.log10(io.levels()) if io.inp_res > 0.0 else 0.0
+    slope = floor = 0.0
+    for a, b in zip(_NOISE_SLOPE, _NOISE_FLOOR, strict=True):
+        slope, floor = slope * log_t + a, floor * log_t + b
+    # 25 uS are the largest weight.
+    std = slope + floor / 25.0
+    return float(abs(io.xdep_pcm_read_noise_scale) * std * reference.weight)
+
 
 @define
 class IOParametersIRDropT(IOParameters):
-    """Settings of a product with voltage loss along wires that changes in time.
+    r"""Settings of a product with voltage loss along wires that changes in time.
 
     Inputs are durations of pulses, and time is cut into slices. In each slice, every
     line of the array is a ladder of resistances; the converter counts the charge of all
@@ -315,9 +337,26 @@ class IOParametersIRDropT(IOParameters):
     ir_drop_integration_sum : bool
         Add up the slices instead of using the trapezoidal rule.
     apply_xdep_pcm_read_noise : bool
-        Read noise of phase-change memory that depends on the durations.
+        Read noise of phase-change memory that depends on the mean duration of the
+        inputs, drawn for each device in each pass; in training and without wires, too.
     xdep_pcm_read_noise_scale : float
-        Scale of that noise.
+        Scale of that noise; 0: none.
+
+    Notes
+    -----
+    Where the inputs of a pass are on for :math:`t` steps of the DAC on average, a device
+    of conductance :math:`g` (in uS, 25 for the largest weight) has noise of standard
+    deviation :math:`s\,(a(l)\,g + b(l))` with :math:`l = \log_{10} t`, and
+
+    .. math::
+
+        a &= 2.1926\cdot10^{-4} l^4 - 1.87352\cdot10^{-3} l^3
+             + 6.55714\cdot10^{-3} l^2 - 0.0146159\, l + 0.02578764 \\
+        b &= 1.11906\cdot10^{-3} l^4 - 9.08577\cdot10^{-3} l^3
+             + 3.07015\cdot10^{-2} l^2 - 6.77079\cdot10^{-2} l + 0.117763
+
+    in uS; none where :math:`g` or :math:`t` is 0. The polynomials are those of the
+    reference library.
     """
 
     mv_type: AnalogMVType = choice(
@@ -349,10 +388,24 @@ class IOParametersIRDropT(IOParameters):
         6.24, above=0, effect=Setting(needs=("adc_quantization",))
     )
     ir_drop_integration_sum: bool = flag(False, effect=_FOR_SLICES)
-    apply_xdep_pcm_read_noise: bool = flag(False, pending=True, effect=_FOR_SLICES)
-    xdep_pcm_read_noise_scale: float = real(
-        1.0, effect=Setting(needs=("apply_xdep_pcm_read_noise",))
+    apply_xdep_pcm_read_noise: bool = flag(
+        False,
+        effect=Setting(idle_in=("backward",)),
     )
+    xdep_pcm_read_noise_scale: float = real(
+        1.0,
+        effect=Effect(
+            "read noise",
+            size=_xdep_noise,
+            needs=("apply_xdep_pcm_read_noise",),
+            idle_in=("backward",),
+            note="of the largest weight, with all inputs on all the time",
+        ),
+    )
+
+    def has_noisy_reads(self) -> bool:
+        """Tell whether conductances are noisy anew in each read."""
+        return self.apply_xdep_pcm_read_noise and self.xdep_pcm_read_noise_scale != 0.0
 
     def levels(self) -> float:
         """Return the largest input in steps of the DAC."""

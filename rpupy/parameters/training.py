@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .definition import Parameters, define
 from .effects import Effect, Setting
 from .enums import NoiseAggregation, PulseType
@@ -16,6 +18,16 @@ _PROBABILITY = Effect(
     size=lambda part, reference: reference.step,
     note="at most: a pulse more or less in a slot",
 )
+
+
+def _mean_of_zeros(config: Any) -> str:
+    """Give what a split of a batch changes where zeros are counted."""
+    node = getattr(getattr(config, "device", None), "node", "")
+    chopped = node in ("chopped", "dynamic")
+    return (
+        "the rate of the mean share of zeros goes by the mini-batch" if chopped else ""
+    )
+
 
 # A pulse train is packed into words of 31 slots and a sign; a vector has room for 8192.
 MAX_PULSES = 8192 * 31
@@ -47,7 +59,9 @@ class UpdateParameters(Parameters):
         The same for inputs and errors of DETERMINISTIC_IMPLICIT, which has no use for
         `res`.
     d_sparsity : bool
-        Keep a running measure of the zeros in the errors.
+        Count the zeros in the errors, as they are behind `res`: for the last vector, and
+        as a running mean in chopped and dynamic compounds (``tile.get_d_sparsity()``). No
+        weight depends on it.
     sto_round : bool
         Round probabilities at random instead of to the nearest step.
     update_bl_management : bool
@@ -75,7 +89,7 @@ class UpdateParameters(Parameters):
     res: float = real(0.0, effect=_PROBABILITY)
     x_res_implicit: float = real(0.0, effect=_PROBABILITY)
     d_res_implicit: float = real(0.0, effect=_PROBABILITY)
-    d_sparsity: bool = flag(False, pending=True)
+    d_sparsity: bool = flag(False, effect=Setting(splits=_mean_of_zeros))
     sto_round: bool = flag(
         False, effect=Setting(needs=("res", "x_res_implicit", "d_res_implicit"))
     )

@@ -52,6 +52,8 @@ cdef cnp.ndarray _compound_nodes(list nodes, cnp.ndarray counters):
         node.variance = _floats(has.get("variance"))
         node.past_variance = _floats(has.get("past_variance"))
         node.running = _floats(has.get("running"))
+        node.sparsity = _floats(has.get("sparsity"))
+        node.zeros = _floats(has.get("zeros"))
         node.in_chopper = <unsigned char*> _floats(has.get("in_chopper"))
         node.out_chopper = <unsigned char*> _floats(has.get("out_chopper"))
         node.switched = <unsigned char*> _floats(has.get("switched"))

@@ -54,6 +54,18 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         int32_t route
         Window window
         int64_t* tally
+        float* zeros
+
+    struct ReadLadder:
+        int64_t segments
+        int64_t per_segment
+        int64_t front
+        int32_t timed
+        float wire
+        float leak
+        float offset
+        float noise
+        float per_microsiemens
 
     struct LineParams:
         const float* out_noise_values
@@ -63,6 +75,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         const float* w_asymmetry
         const float* slice_offset
         float charge_unit
+        ReadLadder ladder
 
     struct ProductArgs:
         TileView tile
@@ -134,9 +147,11 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         float* variance
         float* past_variance
         float* running
+        float* sparsity
         uint8_t* in_chopper
         uint8_t* out_chopper
         uint8_t* switched
+        float* zeros
         int64_t* events
 
     struct CompoundArgs:
@@ -149,6 +164,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         float lr
         uint64_t ordinal
         const float* update
+        float* zeros
         int32_t stepwise
 
     ctypedef void (*PopulateFunction)(const PopulateArgs&) noexcept nogil

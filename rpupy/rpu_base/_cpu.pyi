@@ -67,7 +67,7 @@ class CpuBackend:
         threads: int,
         drawn: dict[str, _Floats] | None = None,
         stages: dict[int, _Floats] | None = None,
-        sliced: Any = None,
+        read_array: Any = None,
         rounds: _Counts | None = None,
     ) -> None: ...
     def uncount(self) -> None: ...
@@ -104,6 +104,7 @@ class CpuBackend:
         ordinal: int,
         threads: int,
         tally: _Counts | None = None,
+        zeros: _Floats | None = None,
     ) -> None: ...
     def count_pulses(
         self,
@@ -118,6 +119,7 @@ class CpuBackend:
         rows: int,
         threads: int,
         tally: _Counts | None = None,
+        zeros: _Floats | None = None,
     ) -> NDArray[np.int32]: ...
     def pulse_normals(
         self, crosspoints: _Words, ordinals: _Words, threads: int
@@ -142,6 +144,7 @@ class CpuBackend:
         update: _Floats,
         stepwise: bool,
         threads: int,
+        zeros: _Floats | None = None,
     ) -> None: ...
     def reduce_compound(
         self, nodes: list[dict[str, Any]], counters: NDArray[np.int64], threads: int

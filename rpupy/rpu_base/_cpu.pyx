@@ -257,12 +257,12 @@ cdef class CpuBackend:
 
     def product(self, cnp.ndarray weights, cnp.ndarray inputs, cnp.ndarray outputs, int64_t batch,
                 bint backward, cnp.ndarray io, uint64_t ordinal, uint32_t stream, int threads,
-                drawn=None, stages=None, sliced=None, cnp.ndarray rounds=None):
+                drawn=None, stages=None, read_array=None, cnp.ndarray rounds=None):
         """Analog product of `batch` vectors; `stream` is the first of the pass.
 
         `drawn` names what the direction has of its own (`rpupy.rpu_base.periphery`), `stages`
-        numbers the planes of a trace, and `sliced` stands in for the weights where the array is
-        read in time slices.  The rounds of all vectors are added to `rounds`.
+        numbers the planes of a trace, and `read_array` stands in for the weights where the array
+        is read in time slices or with noise.  The rounds of all vectors are added to `rounds`.
         """
         cdef _core.ProductArgs args
         cdef void* scratch
@@ -283,10 +283,8 @@ cdef class CpuBackend:
         if stages is not None:
             for number, plane in stages.items():
                 args.stages[<int> number] = _floats(plane)
-        if sliced is not None:
-            weights = sliced.weights
-            args.lines.slice_offset = _floats(sliced.offset)
-            args.lines.charge_unit = sliced.charge_unit
+        if read_array is not None:
+            weights = _take_read_array(&args.lines, read_array, weights)
         args.weights = <const float*> cnp.PyArray_DATA(weights)
         if not backward:
             stale = self.take_packed(&args, weights)
@@ -379,10 +377,12 @@ cdef class CpuBackend:
     def update_pulsed(self, int number, cnp.ndarray weights, apparent, cnp.ndarray pulse_ordinals,
                       pulse_counters, tuple cell, cnp.ndarray own, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d,
                       int64_t batch, double lr, double granularity, double dw_min_std,
-                      double write_noise, uint64_t ordinal, int threads, cnp.ndarray tally=None):
+                      double write_noise, uint64_t ordinal, int threads, cnp.ndarray tally=None,
+                      cnp.ndarray zeros=None):
         """Pulse trains of a mini-batch on the device with this number.
 
-        Pulses down, pulses up and slots of trains are added to `tally`.
+        Pulses down, pulses up and slots of trains are added to `tally`.  The share of zeros in the
+        last vector of `d` goes to `zeros`.
         """
         cdef _core.UpdateArgs args
         cdef void* scratch
@@ -408,6 +408,7 @@ cdef class CpuBackend:
         for k in range(len(cell)):
             args.cell[k] = _floats(cell[k])
         args.tally = <int64_t*> _floats(tally)
+        args.zeros = _floats(zeros)
         scratch = self.reserve(self.table.update_pulsed_scratch(args))
         with nogil:
             self.table.update_pulsed[number](args, scratch)
@@ -415,10 +416,10 @@ cdef class CpuBackend:
 
     def count_pulses(self, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d, int64_t batch, double lr,
                      double granularity, uint64_t ordinal, int64_t first_row, int64_t rows, int threads,
-                     cnp.ndarray tally=None):
+                     cnp.ndarray tally=None, cnp.ndarray zeros=None):
         """Pulses of each vector on each crosspoint of some rows, (batch, rows, in) int32; down below 0.
 
-        Slots of trains are added to `tally`, as in `update_pulsed`.
+        Slots of trains are added to `tally`, and zeros go to `zeros`, as in `update_pulsed`.
         """
         cdef _core.UpdateArgs args
         cdef void* scratch
@@ -435,6 +436,7 @@ cdef class CpuBackend:
         args.window.first_row = first_row
         args.window.rows = rows
         args.tally = <int64_t*> _floats(tally)
+        args.zeros = _floats(zeros)
         cdef cnp.ndarray counts = np.empty((batch, rows, self.view.in_size), dtype=np.int32)
         cdef int32_t* data = <int32_t*> cnp.PyArray_DATA(counts)
         scratch = self.reserve(self.table.update_pulsed_scratch(args))
@@ -471,11 +473,13 @@ cdef class CpuBackend:
             self.table.show_pulses(args, where, n)
 
     def update_compound(self, list nodes, cnp.ndarray counters, cnp.ndarray x, cnp.ndarray d, int64_t batch,
-                        double lr, uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads):
+                        double lr, uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads,
+                        cnp.ndarray zeros=None):
         """Run the update of a mini-batch on a compound.
 
         `nodes` describes the tree: for each node a dict with the fields of CompoundNode in
         csrc/kernel_table.h that its kind has.  `counters` (int64, a row for each node) move on.
+        The share of zeros in the last vector of `d` goes to `zeros`.
         """
         cdef _core.CompoundArgs args
         cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
@@ -492,6 +496,7 @@ cdef class CpuBackend:
         args.ordinal = ordinal
         args.update = <const float*> cnp.PyArray_DATA(update)
         args.stepwise = stepwise
+        args.zeros = _floats(zeros)
         scratch = self.reserve(self.table.update_compound_scratch(args))
         with nogil:
             self.table.update_compound(args, scratch)
@@ -587,6 +592,7 @@ cdef class CpuBackend:
 
 
 include "_compound.pxi"
+include "_read_array.pxi"
 
 
 cdef const _core.KernelTable* _table(isa_name) except NULL:

@@ -94,7 +94,7 @@ class CudaBackend:
         threads: int,
         drawn: dict[str, _Plane] | None = None,
         stages: dict[int, _Floats] | None = None,
-        sliced: Any = None,
+        read_array: Any = None,
         rounds: _Counts | None = None,
     ) -> None: ...
     def uncount(self) -> None: ...
@@ -132,6 +132,7 @@ class CudaBackend:
         ordinal: int,
         threads: int,
         tally: _Counts | None = None,
+        zeros: _Plane | None = None,
     ) -> None: ...
     def update_compound(
         self,
@@ -145,6 +146,7 @@ class CudaBackend:
         update: _Floats,
         stepwise: bool,
         threads: int,
+        zeros: _Plane | None = None,
     ) -> None: ...
     def reduce_compound(
         self,

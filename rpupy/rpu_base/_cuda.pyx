@@ -293,6 +293,7 @@ cdef inline float _float32(double value) noexcept:
 
 
 include "_compound.pxi"
+include "_read_array.pxi"
 
 
 def _c_order(shape, strides, unit):
@@ -574,13 +575,13 @@ cdef class CudaBackend:
 
     def product(self, weights, inputs, outputs, int64_t batch, bint backward, cnp.ndarray io,
                 uint64_t ordinal, uint32_t stream, int threads, drawn=None, stages=None,
-                sliced=None, rounds=None):
+                read_array=None, rounds=None):
         """Analog product of `batch` vectors; `stream` is the first of the pass.
 
         `drawn` names what the direction has of its own (`rpupy.rpu_base.periphery`), `stages`
-        numbers the planes of a trace, which are on the host, and `sliced` stands in for the
-        weights where the array is read in time slices.  The rounds of all vectors are added to
-        `rounds`, at the latest by `settle`.
+        numbers the planes of a trace, which are on the host, and `read_array` stands in for the
+        weights where the array is read in time slices or with noise.  The rounds of all vectors
+        are added to `rounds`, at the latest by `settle`.
         """
         cdef _core.ProductArgs args
         cdef cu.Status status
@@ -602,10 +603,8 @@ cdef class CudaBackend:
             args.lines.out_nonlinearity_factor = drawn.get("out_nonlinearity_factor", 1.0)
             args.lines.w_asymmetry = _floats(drawn.get("w_asymmetry"))
             args.average = _floats(drawn.get("input_average"))
-        if sliced is not None:
-            args.weights = _floats(sliced.weights)
-            args.lines.slice_offset = _floats(sliced.offset)
-            args.lines.charge_unit = sliced.charge_unit
+        if read_array is not None:
+            args.weights = _floats(_take_read_array(&args.lines, read_array, weights))
         traced = {}
         if stages is not None:
             traced = {number: self.allocate(plane.shape, np.float32) for number, plane in stages.items()}
@@ -665,10 +664,11 @@ cdef class CudaBackend:
     def update_pulsed(self, int number, weights, apparent, pulse_ordinals, pulse_counters, tuple cell,
                       cnp.ndarray own, cnp.ndarray update, x, d, int64_t batch, float lr,
                       float granularity, float dw_min_std, float write_noise, uint64_t ordinal,
-                      int threads, tally=None):
+                      int threads, tally=None, zeros=None):
         """Pulse trains of a mini-batch on the device with this number.
 
         Pulses down, pulses up and slots of trains are added to `tally`, at the latest by `settle`.
+        The share of zeros in the last vector of `d` goes to `zeros`.
         """
         cdef _core.UpdateArgs args
         cdef cu.Status status
@@ -691,6 +691,7 @@ cdef class CudaBackend:
             args.cell[k] = _floats(cell[k])
         _check(self.scratch.reserve(self.stream.place.device, cu.update_pulsed_scratch(args)))
         args.tally = self.place_for(tally)
+        args.zeros = _floats(zeros)
         args.x = <const float*> self.staged(x, &self.first_stage)
         args.d = <const float*> self.staged(d, &self.second_stage)
         with nogil:
@@ -714,11 +715,13 @@ cdef class CudaBackend:
         return _check(waited)
 
     def update_compound(self, list nodes, cnp.ndarray counters, x, d, int64_t batch, float lr,
-                        uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads):
+                        uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads,
+                        zeros=None):
         """Run the update of a mini-batch on a compound.
 
         `nodes` describes the tree: for each node a dict with the fields of CompoundNode in
         csrc/kernel_table.h that its kind has.  `counters` (int64, a row for each node) move on.
+        The share of zeros in the last vector of `d` goes to `zeros`.
         """
         cdef _core.CompoundArgs args
         cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
@@ -739,6 +742,7 @@ cdef class CudaBackend:
         args.ordinal = ordinal
         args.update = <const float*> cnp.PyArray_DATA(update)
         args.stepwise = stepwise
+        args.zeros = _floats(zeros)
         _check(self.scratch.reserve(self.stream.place.device, cu.update_compound_scratch(args)))
         # Copies, also of arrays on the device: once these are made nobody waits, and what could
         # fail has come before the first change.

@@ -28,10 +28,18 @@ from rpupy.parameters.enums import (
     VectorUnitCellUpdatePolicy,
     WeightNoiseType,
 )
+from rpupy.parameters.io import IOParametersIRDropT
 
 from . import _common, _cpu, periphery
 from ._common import Floats, real_number, whole_number
-from .core import _PART_EVENTS, CoreTile, CpuTile, _check_plane_numbers, _read_events
+from .core import (
+    _PART_EVENTS,
+    _ZEROS,
+    CoreTile,
+    CpuTile,
+    _check_plane_numbers,
+    _read_events,
+)
 from .plane import BASE_PLANES, DevicePlane
 
 #: Kinds of nodes: NodeKind in csrc/kernel_table.h.
@@ -118,6 +126,10 @@ class _Node:
         """Name of a counter among those of the tile."""
         return f"{'' if self.plane else self.kind + '_'}{name}{self.suffix}"
 
+    def keep_sparsity(self) -> None:
+        """Give room to a running mean of shares of zeros."""
+        self.arrays["sparsity"] = (f"d_sparsity{self.suffix}", (1,), np.float32)
+
     @property
     def granularity(self) -> float:
         """Mean step, for which pulse trains are made."""
@@ -162,6 +174,7 @@ class CompoundTile(CoreTile):
                 f"device must have at most {_MOST_NODES} devices and cells,"
                 f" got {len(self._nodes)}"
             )
+        self._mark_zeros()
         leaves = [node for node in _depth_first(self._root) if not node.children]
         cells = [node for node in _depth_first(self._root) if node.children]
         for number, node in enumerate((*leaves, *cells)):
@@ -175,6 +188,24 @@ class CompoundTile(CoreTile):
             )
             planes.append(node.plane)
         return planes
+
+    def _mark_zeros(self) -> None:
+        """Give room to those that count zeros in the errors of their pulses."""
+        update = self.config.update
+        if update.d_sparsity and self._root.kind in _CHOPPERS:
+            self._root.keep_sparsity()
+        for node in self._nodes:
+            writes, targets = update, node.children
+            if node.kind in _TRANSFERS:
+                writes, targets = node.config.transfer_update, node.children[1:]
+            elif node.kind != "mixed":
+                continue
+            chopped = [part for part in targets if part.kind in _CHOPPERS]
+            if writes.d_sparsity and chopped:
+                name = f"write_zeros{node.suffix}"
+                node.arrays["zeros"] = (name, (1,), np.float32)
+                for part in chopped:
+                    part.keep_sparsity()
 
     def _check_aggregation(self, update: Any) -> None:
         _check_aggregation(self._root, update, "UpdateParameters")
@@ -275,6 +306,11 @@ class CompoundTile(CoreTile):
                 f"{type(config).__name__}.{name}.mv_type = {io.mv_type} is not built for"
                 " reads"
             )
+        if isinstance(io, IOParametersIRDropT) and io.has_noisy_reads():
+            raise NotImplementedError(
+                f"{type(config).__name__}.{name}.apply_xdep_pcm_read_noise = True is not"
+                " built for reads"
+            )
         drawn = periphery.shapes(io, self.out_size, (self.out_size, self.in_size))
         if drawn:
             raise NotImplementedError(
@@ -286,6 +322,15 @@ class CompoundTile(CoreTile):
     @property
     def _pulsed_device(self) -> bool:
         return True
+
+    @property
+    def _counts_zeros(self) -> bool:
+        # A mixed precision compound makes trains for its writes alone.
+        return super()._counts_zeros and self._root.kind != "mixed"
+
+    def _sparsity_names(self) -> list[str]:
+        kept = (node.arrays.get("sparsity") for node in _depth_first(self._root))
+        return [found[0] for found in kept if found is not None]
 
     def _count_parts(self) -> int:
         return len(self._nodes)
@@ -402,6 +447,7 @@ class CompoundTile(CoreTile):
             self._update,
             self._stepwise,
             threads.get_num_threads(),
+            self._arrays.get(_ZEROS),
         )
         for node, row in zip(self._nodes, counts.tolist(), strict=True):
             for name, count in zip(_NODE_COUNTERS, row, strict=True):
@@ -501,6 +547,8 @@ class CompoundTile(CoreTile):
             if key == "running":
                 start[2] = 1.0
             self._backend.write(self._arrays[name], start)
+        if node is self._root and self._counts_zeros:
+            self._backend.write(self._arrays[_ZEROS], np.zeros(1, dtype=np.float32))
         for part in node.children:
             self._clear(part, new)
 

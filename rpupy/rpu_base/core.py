@@ -28,7 +28,7 @@ from . import _common, _cpu, periphery
 from ._common import Floats, real_number, size, whole_number
 from .nodal import NodalWeights, sees_wires
 from .plane import UPKEEP_PLANES, DevicePlane
-from .sliced import SlicedArray, fitted_rows, sliced_array
+from .sliced import NoisyArray, SlicedArray, fitted_rows, noisy_array, sliced_array
 
 #: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
 _STREAMS = {"forward": 32, "forward_eval": 37, "backward": 42, "backward_eval": 47}
@@ -51,6 +51,8 @@ _PART_EVENTS = (
 )
 #: Those that a pulsed update adds to.
 _TALLY = 4
+#: Share of zeros in the last errors of an update that asks for it.
+_ZEROS = "update_zeros"
 _INPUT_STAGES = periphery.STAGES[: periphery.INPUT_STAGES]
 _UNBOUNDED = ("weights", "drift_start", "drift_previous")
 _MAX_TRAIN_WORDS = 8192
@@ -141,12 +143,16 @@ class CoreTile:
         self._rounds = {name: np.zeros(1, dtype=np.int64) for name in _DIRECTIONS}
         self._events = np.zeros((self._count_parts(), len(_PART_EVENTS)), np.int64)
         io = getattr(self.config, "forward", None)
-        self._sliced: SlicedArray | None = None
-        self._sliced_version: tuple[Any, int] | None = None
+        # What stands in for the weights, by the rows of the array that is read.
+        self._read_arrays: dict[int, SlicedArray | NoisyArray] = {}
+        self._read_arrays_version: tuple[Any, int] | None = None
         self._sliced_rows = 0
-        if isinstance(io, IOParametersIRDropT) and io.ir_drop > 0.0:
+        self._noisy_reads = False
+        if isinstance(io, IOParametersIRDropT):
             if not (io.is_perfect or io.mv_type is AnalogMVType.IDEAL):
-                self._sliced_rows = fitted_rows(self.config, self.in_size)
+                self._noisy_reads = io.has_noisy_reads()
+                if io.ir_drop > 0.0:
+                    self._sliced_rows = fitted_rows(self.config, self.in_size)
         self._nodal = {
             name: NodalWeights(getattr(self.config, name))
             for name in _DIRECTIONS
@@ -182,11 +188,21 @@ class CoreTile:
     def _pulsed_device(self) -> bool:
         return self._plane.pulsed
 
+    @property
+    def _counts_zeros(self) -> bool:
+        """Whether updates make trains whose zeros somebody asks for."""
+        exact = (PulseType.NONE, PulseType.NONE_WITH_DEVICE)
+        if not self._pulsed_device or self._pulse_type in exact:
+            return False
+        return bool(self.config.update.d_sparsity)
+
     def _plane_shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
         """Name, shape and type of every array of the state, in its order."""
         shapes: dict[str, tuple[tuple[int, ...], type]] = {}
         for plane in self._planes:
             shapes |= plane.shapes((self.out_size, self.in_size))
+        if self._counts_zeros:
+            shapes[_ZEROS] = ((1,), np.float32)
         for direction, lines in self._line_shapes.items():
             for name, line_shape in lines.items():
                 shapes[f"{direction}_{name}"] = (line_shape, np.float32)
@@ -378,7 +394,7 @@ class CoreTile:
             threads.get_num_threads(),
             drawn,
             None,
-            self._sliced_array() if which == "forward_eval" else None,
+            self._read_array(which),
             self._rounds[direction],
         )
         self._counters[which] += batch
@@ -401,22 +417,30 @@ class CoreTile:
             average = self._arrays[f"{direction}_{periphery.AVERAGE}"]
             self._backend.write(average, self._average_before)
 
-    def _sliced_array(self) -> SlicedArray | None:
-        """Return what stands in for the weights where they are read in time slices."""
-        if not self._sliced_rows:
+    def _read_array(self, which: str) -> SlicedArray | NoisyArray | None:
+        """Return what stands in for the weights of a pass, if anything does."""
+        # Wires count in evaluation alone.
+        rows = self._sliced_rows if which == "forward_eval" else 0
+        if which[0] == "b" or not (rows or self._noisy_reads):
             return None
         version = (self._backend, self._backend.weights_version)
-        if self._sliced is None or self._sliced_version != version:
+        if self._read_arrays_version != version:
+            self._read_arrays = {}
+            self._read_arrays_version = version
+        if rows not in self._read_arrays:
             weights = self._backend.read(self._arrays["weights"])
+            io = self.config.forward
             with _cpu.DefaultEnvironment():
-                found = sliced_array(weights, self.config.forward, self._sliced_rows)
-            self._sliced = SlicedArray(
-                self._backend.array_from(found.weights),
-                self._backend.array_from(found.offset),
-                found.charge_unit,
-            )
-            self._sliced_version = version
-        return self._sliced
+                if self._noisy_reads:
+                    self._read_arrays[rows] = noisy_array(weights, io, rows)
+                else:
+                    found = sliced_array(weights, io, rows)
+                    self._read_arrays[rows] = SlicedArray(
+                        self._backend.array_from(found.weights),
+                        self._backend.array_from(found.offset),
+                        found.charge_unit,
+                    )
+        return self._read_arrays[rows]
 
     def _seen_weights(self, direction: str) -> Any:
         """Return the weights that the products of a direction multiply by."""
@@ -540,7 +564,7 @@ class CoreTile:
                     1,
                     drawn,
                     {number: planes[name] for name, (number, _) in wanted.items()},
-                    self._sliced_array() if is_test else None,
+                    self._read_array(which),
                 )
             found = {}
             for name, plane in {**planes, "output": result[None]}.items():
@@ -673,6 +697,7 @@ class CoreTile:
             self._counters["update"],
             threads.get_num_threads(),
             self._tally,
+            self._arrays.get(_ZEROS),
         )
 
     @property
@@ -884,6 +909,24 @@ class CoreTile:
                     own = self._backend.read(plane.pulse_counters)
                     counters = np.concatenate([counters, own])
         return counters
+
+    def get_d_sparsity(self) -> dict[str, float]:
+        """Return shares of zeros in the errors of updates (``update.d_sparsity``).
+
+        Returns
+        -------
+        dict of str to float
+            ``last``: of the last vector. ``d_sparsity`` with the suffix of a chopped or
+            dynamic compound: its running mean. Empty where nobody counts.
+        """
+        with self.lock:
+            shares = {"last": _ZEROS} if self._counts_zeros else {}
+            shares |= {name: name for name in self._sparsity_names()}
+            return {name: float(self._read(at)[0]) for name, at in shares.items()}
+
+    def _sparsity_names(self) -> list[str]:
+        """Names of the arrays with running means of shares of zeros."""
+        return []
 
     # ---- events ----------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from rpupy.parameters.enums import PulseType
 
 from . import _common, _cpu
 from ._common import Floats
-from .core import CpuTile
+from .core import _ZEROS, CpuTile
 from .plane import BASE_PLANES, UPKEEP_PLANES, DevicePlane
 
 __all__ = ["DeviceDraws", "NumpyDeviceTile"]
@@ -173,6 +173,7 @@ class NumpyDeviceTile(CpuTile):
             counters = plane.pulse_counters.copy()
         touched = np.zeros(weights.shape, dtype=bool)
         tally = np.zeros_like(self._tally)
+        zeros = np.zeros(1, dtype=np.float32) if self._counts_zeros else None
         rows = max(1, min(self.out_size, _MAX_COUNTS // (batch * self.in_size)))
         vectors = max(1, min(batch, _MAX_COUNTS // (rows * self.in_size)))
         # A law of the user's may raise: nothing is written before it is through.
@@ -183,7 +184,7 @@ class NumpyDeviceTile(CpuTile):
                     # The trains of a vector are the same for all rows.
                     slots = tally if first == 0 else None
                     chunk = min(vectors, batch - at)
-                    counts = self._counts(x, d, part, at, chunk, slots)
+                    counts = self._counts(x, d, part, at, chunk, slots, zeros)
                     for way, sign in enumerate((-1, 1)):
                         tally[way] += np.maximum(sign * counts, 0).sum()
                     touched[part] |= (counts != 0).any(axis=0)
@@ -197,6 +198,8 @@ class NumpyDeviceTile(CpuTile):
         counted += tally
         if counters is not None:
             self._backend.write(plane.pulse_counters, counters)
+        if zeros is not None:
+            self._backend.write(self._arrays[_ZEROS], zeros)
         self._backend.weights_changed()
         if plane.has_write_noise:
             self._backend.show_pulses(
@@ -215,6 +218,7 @@ class NumpyDeviceTile(CpuTile):
         first: int,
         vectors: int,
         tally: NDArray[np.int64] | None,
+        zeros: Floats | None,
     ) -> NDArray[np.int32]:
         """Pulses of some vectors on some rows, (vectors, rows, in); down below 0."""
         last = first + vectors
@@ -230,6 +234,7 @@ class NumpyDeviceTile(CpuTile):
             rows.stop - rows.start,
             threads.get_num_threads(),
             tally,
+            zeros,
         )
 
     def _apply(

@@ -1,4 +1,4 @@
-"""Arrays that are read in time slices: `rpupy.parameters.IOParametersIRDropT`.
+"""Arrays that are read in time slices, or with noisy conductances: `IOParametersIRDropT`.
 
 An input is on for a number of slices, and in each slice the array is a ladder of segments
 along every line (Thevenin's theorem).  The resistances of the ladder depend on the weights
@@ -6,6 +6,9 @@ alone, so the current of a slice is linear in the inputs that are on, and the ch
 slices is linear in the numbers of slices.  What is needed of the ladder is therefore a
 matrix, as good as the weights for as long as they stay, and what an output gets in each
 slice whatever the inputs are.
+
+Where conductances are noisy anew in each read, no matrix can stand for the ladder: the kernels
+walk it, and need but a few numbers.
 """
 
 from __future__ import annotations
@@ -20,12 +23,14 @@ from rpupy.errors import ConfigError
 
 from ._common import Floats
 
-__all__ = ["SlicedArray", "fitted_rows", "sliced_array"]
+__all__ = ["NoisyArray", "SlicedArray", "fitted_rows", "noisy_array", "sliced_array"]
 
 #: Largest conductance of a device, in uS; a weight is a pair of them, from 0.
 _G_MAX = 25.0
 #: Voltages of a row that is on: 0.4 V more or less 0.2 V on the two devices of a pair.
 _V_MIDDLE, _V_SWING = 0.4, 0.2
+#: What every segment of a line conducts at least, in uS: none is without a way.
+_LEAK = 1e-12
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,46 @@ class SlicedArray:
 
     weights: Any
     offset: Any
+    charge_unit: float
+
+
+@dataclass(frozen=True)
+class NoisyArray:
+    """What kernels need to read an array whose conductances are noisy in each read.
+
+    Conductances are in units of that of a weight of 1.
+
+    Attributes
+    ----------
+    segments, per_segment : int
+        Segments of a line, and rows of each.
+    front : int
+        Rows before the first input.
+    timed : bool
+        Whether the array is read in time slices, through wires.
+    wire : float
+        Resistance of the wire between two segments.
+    leak : float
+        What every segment conducts at least.
+    slice_offset : float
+        What an output gets in each slice, times the resistance of its line.
+    noise : float
+        Scale of the noise.
+    per_microsiemens : float
+        A conductance of 1 uS.
+    charge_unit : float
+        As in `SlicedArray`.
+    """
+
+    segments: int
+    per_segment: int
+    front: int
+    timed: bool
+    wire: float
+    leak: float
+    slice_offset: float
+    noise: float
+    per_microsiemens: float
     charge_unit: float
 
 
@@ -95,15 +140,15 @@ def sliced_array(weights: Floats, io: Any, rows: int) -> SlicedArray:
     SlicedArray
     """
     w = weights.astype(np.float64)
-    scale = _G_MAX / max(float(np.abs(w).max()), 1e-7)  # uS per unit of weight
+    scale = _microsiemens(weights)
     place = _places(w.shape, rows)
     per_segment = rows // io.ir_drop_segments
     g = np.zeros((io.ir_drop_segments, len(w)))
     outputs = np.arange(len(w))
     for j in range(w.shape[1]):
         g[place[:, j] // per_segment, outputs] += np.abs(w[:, j]) * scale
-    g += 1e-12  # no segment is without a way
-    wire = 1e-6 * io.ir_drop * io.ir_drop_rs * per_segment  # MOhm
+    g += _LEAK
+    wire = _wire(io, per_segment)
 
     # From the far end: what the voltage of each segment counts for at the near one.
     share = np.zeros_like(g)
@@ -117,18 +162,71 @@ def sliced_array(weights: Floats, io: Any, rows: int) -> SlicedArray:
     resistance = resistance + wire / 2
     current = np.full(len(w), -io.ir_drop_v_read)
     for segment in range(len(g)):
-        full = (g[segment] - 1e-12) / g[segment]
+        full = (g[segment] - _LEAK) / g[segment]
         current += share[segment] * (_V_MIDDLE * full)
     current /= resistance  # of a slice without inputs, uA
 
-    step = 2.0 * (1.0 / io.inp_res if io.inp_res > 1.0 else io.inp_res)
-    unit = step / (scale * _V_SWING)  # of the output, for 1 uA in one slice
+    unit = _step(io) / (scale * _V_SWING)  # of the output, for 1 uA in one slice
     seen = share / resistance / g
-    charge = 100.0 / io.adc_frequency * unit if io.adc_quantization else 0.0
     effective = w * seen[place // per_segment, outputs[:, None]]
     return SlicedArray(
-        effective.astype(np.float32), (current * unit).astype(np.float32), charge
+        effective.astype(np.float32),
+        (current * unit).astype(np.float32),
+        _charge_unit(io, unit),
     )
+
+
+def noisy_array(weights: Floats, io: Any, rows: int) -> NoisyArray:
+    """Work out what kernels need where conductances are noisy in each read.
+
+    Parameters
+    ----------
+    weights : ndarray of float32, shape (out, in)
+    io : IOParametersIRDropT
+    rows : int
+        Rows of the physical array; 0: it has no wires, and no time slices.
+
+    Returns
+    -------
+    NoisyArray
+    """
+    inputs = weights.shape[1]
+    scale = _microsiemens(weights)
+    noise = {"noise": io.xdep_pcm_read_noise_scale, "per_microsiemens": 1.0 / scale}
+    if rows == 0:
+        return NoisyArray(1, inputs, 0, False, 0.0, 0.0, 0.0, **noise, charge_unit=0.0)
+    per_segment = rows // io.ir_drop_segments
+    return NoisyArray(
+        segments=io.ir_drop_segments,
+        per_segment=per_segment,
+        front=(rows - inputs) // 2,
+        timed=True,
+        wire=_wire(io, per_segment) * scale,
+        leak=_LEAK / scale,
+        slice_offset=(_V_MIDDLE - io.ir_drop_v_read) * _step(io) / _V_SWING,
+        charge_unit=_charge_unit(io, _step(io) / (scale * _V_SWING)),
+        **noise,
+    )
+
+
+def _microsiemens(weights: Floats) -> float:
+    """Conductance of a weight of 1, in uS."""
+    return _G_MAX / max(float(np.abs(weights).max()), 1e-7)
+
+
+def _wire(io: Any, per_segment: int) -> float:
+    """Resistance of the wire between two segments, in MOhm."""
+    return float(1e-6 * io.ir_drop * io.ir_drop_rs * per_segment)
+
+
+def _step(io: Any) -> float:
+    """Step of the inputs."""
+    return 2.0 * (1.0 / io.inp_res if io.inp_res > 1.0 else io.inp_res)
+
+
+def _charge_unit(io: Any, unit: float) -> float:
+    """One pulse of the converter that counts charge, if there is one."""
+    return 100.0 / io.adc_frequency * unit if io.adc_quantization else 0.0
 
 
 def _places(shape: tuple[int, ...], rows: int) -> NDArray[np.int64]:

@@ -562,6 +562,23 @@ class Tile(Programming):
         """
         return self.tile.get_pulse_counters()
 
+    def get_d_sparsity(self) -> dict[str, float]:
+        """Return shares of zeros in the errors that updates were given.
+
+        They are counted with ``update.d_sparsity``: lines of ``d`` whose probability of a
+        pulse is 0 once it has been rounded to ``update.res``. No weight depends on them.
+
+        Returns
+        -------
+        dict of str to float
+            ``last``: the share in the last vector, 0 if it made no trains.
+            ``d_sparsity``, with the suffix of the hidden weights for a compound within
+            another: the running mean of a `ChoppedTransferCompound` or
+            `DynamicTransferCompound`, as of the vector before. Empty without
+            ``d_sparsity``, and where updates have no pulses.
+        """
+        return self.tile.get_d_sparsity()
+
     # ---- events ----------------------------------------------------------------------
 
     def events(self) -> Events:

@@ -236,7 +236,7 @@ def test_negative_exponents_are_refused() -> None:
             cls(pow_gamma=-1)
 
 
-# ---- the curve of SoftBoundsPmaxDevice (devices.md 3.4, 7.1) -------------------------
+# ---- the curve of SoftBoundsPmaxDevice -----------------------------------------------
 
 
 def test_pmax_does_not_use_the_fields_that_the_curve_decides() -> None:
@@ -257,7 +257,7 @@ def test_pmax_keeps_what_it_shares_with_soft_bounds() -> None:
 
 
 def test_pmax_mappings() -> None:
-    """Numbers of devices.md 8.3, and the slopes that 7.1 asks for."""
+    """Numbers computed by hand, and the slopes that are meant."""
     found = SoftBoundsPmaxDevice().resolved()
     values = (found.w_min, found.w_max, found.dw_min, found.up_down)
     assert values == pytest.approx((-1, 4.0829883, 0.0025414941, 0.606530660))

@@ -165,8 +165,8 @@ def altered(*path: str, to: object) -> dict:
             "out_noise must be a finite number",
         ),
         (
-            altered("fields", "update", "fields", "d_sparsity", to=True),
-            "d_sparsity = True is not built yet",
+            altered("fields", "runtime", "fields", "offload_input", to=True),
+            "offload_input = True is not built yet",
         ),
         (
             altered("fields", "update", "fields", "pulse_type", to={"enum": "X.Y"}),

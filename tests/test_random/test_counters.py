@@ -28,6 +28,7 @@ from rpupy.configs import (
     VectorUnitCellUpdatePolicy,
     WeightNoiseType,
 )
+from rpupy.configs.utils import IOParametersIRDropT
 from rpupy.parameters.base import frozen_copy, thawed_copy
 from rpupy.rpu_base.core import CpuTile
 from rpupy.testing.reference import RandomNumbers, ReferenceTile, Stream
@@ -182,6 +183,25 @@ def tile():
 
 
 @pytest.fixture(scope="module")
+def noisy_tile():
+    """A tile whose conductances are noisy in each pass over the array."""
+    forward = IOParametersIRDropT(
+        mv_type=AnalogMVType.BIT_WISE,
+        inp_res=1 / 14,
+        inp_noise=0.1,
+        out_noise=0.1,
+        out_sto_round=True,
+        out_bound=0.2,
+        apply_xdep_pcm_read_noise=True,
+    )
+    config = thawed_copy(everything())
+    config.forward, config.mapping.max_input_size = forward, 72
+    tile = ReferenceTile(3, 67, frozen_copy(config), np.random.SeedSequence(1))
+    live(tile)
+    return tile
+
+
+@pytest.fixture(scope="module")
 def tiles_of_cells():
     tiles = {}
     for name, config in cells().items():
@@ -250,6 +270,18 @@ def test_no_number_is_used_twice(tile):
     rows, _, _ = flat(tile.log)
     assert len(rows) > 50_000
     assert count_of_each(rows).max() == 1
+
+
+def test_no_number_of_noisy_conductances_is_used_twice(noisy_tile):
+    rows, _, _ = flat(noisy_tile.log)
+    assert count_of_each(rows).max() == 1
+    for which in (0, 1):
+        own = rows[rows[:, 5] >> 24 == Stream.PRODUCT + 5 * which + 2]
+        assert len(own) > 67 * 3
+        # Four inputs share a block, and each pass and round has blocks of its own.
+        assert count_of_each(own[:, :6]).max() == 4
+        passes = {int(draw) & 15 for draw in own[:, 5] & 0xFFFF}
+        assert passes == set(range(3))
 
 
 def test_only_the_streams_of_the_table_share_blocks(tile):

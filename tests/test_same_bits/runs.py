@@ -45,6 +45,7 @@ from rpupy.configs import (
     UpdateParameters,
     WeightNoiseType,
 )
+from rpupy.configs.utils import IOParametersIRDropT
 from rpupy.parameters.base import RPUConfigBase
 from rpupy.rpu_base import _cpu
 
@@ -251,6 +252,32 @@ def _wires() -> SingleRPUConfig:
     )
 
 
+def _noisy_slices(mv_type: AnalogMVType, inp_res: float, rows: int) -> SingleRPUConfig:
+    """Conductances that are noisy in each read, behind wires in evaluation."""
+    forward = IOParametersIRDropT(
+        mv_type=mv_type,
+        inp_res=inp_res,
+        inp_noise=0.02,
+        inp_sto_round=True,
+        out_noise=0.05,
+        out_bound=0.5,
+        ir_drop=20.0,
+        adc_frequency=50.0,
+        apply_xdep_pcm_read_noise=True,
+    )
+    config = SingleRPUConfig(device=ConstantStepDevice(), forward=forward)
+    config.mapping.max_input_size = rows
+    return config
+
+
+def _noisy_bits() -> SingleRPUConfig:
+    return _noisy_slices(AnalogMVType.BIT_WISE, 1 / 30, 16)
+
+
+def _noisy_durations() -> SingleRPUConfig:
+    return _noisy_slices(AnalogMVType.ONE_PASS, 1 / 126, 160)
+
+
 def _floating_point() -> FloatingPointRPUConfig:
     return FloatingPointRPUConfig(
         device=FloatingPointDevice(
@@ -320,6 +347,9 @@ SCENARIOS = {
     "lines_large": Scenario(_lines, 211, 157, 32, large=True),
     "wires_small": Scenario(_wires, 70, 13, 7),
     "wires_few": Scenario(_wires, 511, 643, 2, 0.001, large=True),
+    "noisy_bits_small": Scenario(_noisy_bits, 70, 13, 7),
+    "noisy_durations_few": Scenario(_noisy_durations, 211, 157, 2, large=True),
+    "noisy_durations_large": Scenario(_noisy_durations, 211, 157, 32, large=True),
     "floating_point_small": Scenario(_floating_point, 37, 13, 7, bias=True),
     "floating_point_large": Scenario(_floating_point, 211, 157, 64, 0.001, large=True),
     "aggregated_small": Scenario(_aggregated, 7, 37, 150, whole_only=True),

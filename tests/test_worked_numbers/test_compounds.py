@@ -1,4 +1,4 @@
-"""Worked numbers of unit cells and compounds: section 13 of the specification.
+"""Worked numbers of unit cells and compounds.
 
 Devices have constant steps of 0.01 and bounds of 1, without variation and noise; reads are
 perfect; arrays have 2 rows and 3 columns and start at 0 unless something else is said.
@@ -36,7 +36,7 @@ DETERMINISTIC = UpdateParameters(pulse_type=PulseType.DETERMINISTIC_IMPLICIT)
 ONE_PULSE = UpdateParameters(
     desired_bl=1, update_management=False, update_bl_management=False
 )
-#: Transfers as in sections 13.4 to 13.7: at the rate 1, counted in vectors.
+#: Transfers at the rate 1, counted in vectors.
 PLAIN = {
     "units_in_mbatch": False,
     "fast_lr": 0.0,

@@ -1,6 +1,7 @@
 """The reference model: a tile in plain NumPy that replays the kernels' random numbers.
 
-`ReferenceTile` follows the specification one rule at a time, with no thought of speed.
+`ReferenceTile` follows the specification (docs/semantics.md, and the docstrings of the
+configuration classes) one rule at a time, with no thought of speed.
 What it shares with the compiled kernels is the layout of random numbers
 (``csrc/rng.h``) and the order in which float32 operations round.  Everything else is
 written a second time, so that the two can be compared: pulses, counters and every other

@@ -1,7 +1,7 @@
 """Unit cells and compounds: several devices at each crosspoint.
 
-Written from the specification (compounds.md, and sections 3, 4 and 6 of the design), one
-vector after the other.  A node of the tree is a `Plane` of devices or a `Cell`.
+Written from docs/compounds.md, docs/semantics.md and the docstrings of `rpupy.configs.compounds`,
+one vector after the other.  A node of the tree is a `Plane` of devices or a `Cell`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .arithmetic import F32, Floats, clip, fma
 from .plane import Counting, Plane
 from .product import Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream
-from .trains import Train
+from .trains import Train, Zeros
 
 #: Counters of every node of a tree.
 COUNTERS = ("reads", "writes", "events", "updates", "position", "sweeps")
@@ -136,6 +136,7 @@ class Cell(Counting):
             for k, member in enumerate(config.members())
         ]
         self.random = place.random(self.number)
+        self.zeros = Zeros()  # of its writes
         #: Matrices that are hidden parameters, by name without suffix.
         self.buffers: dict[str, Floats] = {}
 
@@ -176,8 +177,15 @@ class Cell(Counting):
             return
         self.begin()
         rate = self.pulse_rate(x, d, lr, batch, train.update)
-        self.receive(train.words(x, d, rate, self.granularity))
+        words = train.words(x, d, rate, self.granularity)
+        if train.update.d_sparsity:
+            self.count_zeros(train, batch)
+        self.receive(words)
         self.finish(lr, batch)
+
+    def count_zeros(self, train: Train, batch: int) -> None:
+        """Note the share of zeros in the errors."""
+        train.zeros.last = train.zero_share
 
     def begin(self) -> None:
         """Decide what the next vector does."""
@@ -227,7 +235,8 @@ class Cell(Counting):
         if not columns:
             x, d = d, x
         ordinal = target.counted("writes")
-        train = Train(update, self.place.random(target.number), ordinal, write=True)
+        random = self.place.random(target.number)
+        train = Train(update, random, ordinal, write=True, zeros=self.zeros)
         target.update(x, d, lr, batch, train)
 
     # ---- weights and upkeep (0.5) ----------------------------------------------------
@@ -248,6 +257,7 @@ class Cell(Counting):
                 node.set_count(name, 0)
         for buffer in self.buffers.values():
             buffer[...] = 0
+        self.zeros.last = F32(0)
         for member in self.members:
             if isinstance(member, Cell):
                 member.clear(new)
@@ -308,6 +318,7 @@ class Cell(Counting):
         """Take the state of a cell of a core tile; what is taken leaves `numbers`."""
         for name, buffer in self.buffers.items():
             buffer[...] = arrays[name + self.suffix]
+        self.zeros.last = arrays.get("write_zeros" + self.suffix, [F32(0)])[0]
         for k, member in enumerate(self.members):
             named = self._name_of_weights(k, weights)
             if isinstance(member, Cell):
@@ -323,7 +334,7 @@ class Cell(Counting):
         found: dict[str, Any] = {weights: self.weights}
         for k, member in enumerate(self.members):
             found |= member.arrays(self._name_of_weights(k, weights))
-        own = {**self.buffers, **self.lines()}
+        own = {**self.buffers, **self.lines(), "write_zeros": [self.zeros.last]}
         return found | {name + self.suffix: array for name, array in own.items()}
 
     def lines(self) -> dict[str, Any]:
@@ -704,12 +715,13 @@ class ChoppedTransfer(TransferChain):
         self.out_chopper = np.zeros(self.length, dtype=np.bool_)
         self.x_mean = self.d_mean = F32(0)
         self.last_rate = F32(1)
+        self.sparsity = F32(0)
 
     def clear(self, new: bool = False) -> None:
         """Let choppers and running maxima start anew, too."""
         super().clear(new)
         self.in_chopper[...] = self.out_chopper[...] = False
-        self.x_mean = self.d_mean = F32(0)
+        self.x_mean = self.d_mean = self.sparsity = F32(0)
         self.last_rate = F32(1)
 
     def adopt(
@@ -720,6 +732,7 @@ class ChoppedTransfer(TransferChain):
         self.in_chopper[...] = arrays["in_chopper" + self.suffix]
         self.out_chopper[...] = arrays["out_chopper" + self.suffix]
         self.x_mean, self.d_mean, self.last_rate = arrays["running" + self.suffix]
+        self.sparsity = arrays.get("d_sparsity" + self.suffix, [F32(0)])[0]
 
     def lines(self) -> dict[str, Any]:
         """Return choppers, and the running maxima with the last rate."""
@@ -727,6 +740,7 @@ class ChoppedTransfer(TransferChain):
             "in_chopper": self.in_chopper,
             "out_chopper": self.out_chopper,
             "running": np.array([self.x_mean, self.d_mean, self.last_rate]),
+            "d_sparsity": [self.sparsity],
         }
 
     @property
@@ -773,9 +787,9 @@ class ChoppedTransfer(TransferChain):
             rate = super().pulse_rate(x, d, lr, batch, update)
             self.last_rate = abs(rate)
             return rate
-        tau = (F32(1) - F32(p.auto_momentum)) / F32(batch)
-        self.x_mean = _running_maximum(self.x_mean, np.abs(x).max(), tau)
-        self.d_mean = _running_maximum(self.d_mean, np.abs(d).max(), tau)
+        tau = self.mean_rate(batch)
+        self.x_mean = _running_mean(self.x_mean, np.abs(x).max(), tau)
+        self.d_mean = _running_mean(self.d_mean, np.abs(d).max(), tau)
         rate = F32(p.fast_lr) * F32(update.desired_bl) * F32(self.fast.granularity)
         if p.scale_fast_lr:
             rate = rate * abs(lr)
@@ -783,6 +797,16 @@ class ChoppedTransfer(TransferChain):
             rate = rate / (self.x_mean * self.d_mean)
         self.last_rate = rate
         return -rate if p.scale_fast_lr and lr < 0 else rate
+
+    def mean_rate(self, batch: int) -> Any:
+        """Return the rate of running means."""
+        return (F32(1) - F32(self.config.auto_momentum)) / F32(batch)
+
+    def count_zeros(self, train: Train, batch: int) -> None:
+        """Take in the share of zeros of the vector before, and note that of this one."""
+        before, rate = train.zeros.last, self.mean_rate(batch)
+        self.sparsity = _running_mean(self.sparsity, before, rate)
+        super().count_zeros(train, batch)
 
     def rate(self, k: int, lr: Any) -> Any:
         """Return the rate of transfers."""
@@ -1070,7 +1094,7 @@ class MixedPrecision(Cell):
                 _one_hot(outputs, row),
                 unit * F32(p.transfer_lr),
                 run,
-                Train(self.managed, random, ordinal, write=True),
+                Train(self.managed, random, ordinal, write=True, zeros=self.zeros),
             )
         self.set_count("position", (first + rows) % outputs)
 
@@ -1096,7 +1120,7 @@ def _round_half_up(value: Any) -> int:
     return int(np.floor(value + F32(0.5)))
 
 
-def _running_maximum(running: Any, value: Any, rate: Any) -> Any:
+def _running_mean(running: Any, value: Any, rate: Any) -> Any:
     if running <= 0:
         return value
     return fma(rate, value, (F32(1) - rate) * running) if value > 0 else running

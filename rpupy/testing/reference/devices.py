@@ -1,4 +1,4 @@
-"""The devices: what is drawn at construction, and what a pulse does (devices.md).
+"""The devices: what is drawn at construction, and what a pulse does.
 
 `LAWS` has one class for each kernel of a pulsed device.  Its `draw` returns the planes that
 the device has of its own, or of the common ones what it changes, its `pulse` the weights
@@ -48,7 +48,7 @@ class DeviceDraws:
 
 
 def draw_pulsed_device(p: Any, xi: DeviceDraws) -> Planes:
-    """Draw what every pulsed device has (devices.md 2.3)."""
+    """Draw what every pulsed device has."""
     one = F32(1)
     # 1 to 3: bounds, gain, asymmetry.
     high = F32(p.w_max) * fma(F32(p.w_max_dtod), xi(DeviceDraw.MAX_BOUND), one)
@@ -162,7 +162,7 @@ def inverse_width(h: Planes) -> tuple[NDArray[np.bool_], Floats]:
 
 
 class ConstantStep(Law):
-    """The step is the same everywhere (devices.md 3.2)."""
+    """The step is the same everywhere."""
 
     @classmethod
     def pulse(
@@ -174,7 +174,7 @@ class ConstantStep(Law):
 
 
 class LinearStep(Law):
-    """The step is a linear function of the weight (devices.md 3.3)."""
+    """The step is a linear function of the weight."""
 
     @classmethod
     def draw(cls, p: Any, h: Planes, xi: DeviceDraws) -> Planes:
@@ -232,7 +232,7 @@ class LinearStep(Law):
 
 
 class SoftBounds(LinearStep):
-    """A linear step that vanishes at the bounds (devices.md 3.4)."""
+    """A linear step that vanishes at the bounds."""
 
     @classmethod
     def draw(cls, p: Any, h: Planes, xi: DeviceDraws) -> Planes:
@@ -241,7 +241,7 @@ class SoftBounds(LinearStep):
 
 
 class ExpStep(Law):
-    """The step falls exponentially on the way to a bound (devices.md 3.6)."""
+    """The step falls exponentially on the way to a bound."""
 
     @classmethod
     def pulse(
@@ -292,7 +292,7 @@ class DampedStep(Law):
 
 
 class PowStep(Law):
-    """The step is a power of the distance to the bound (devices.md 3.7)."""
+    """The step is a power of the distance to the bound."""
 
     @classmethod
     def draw(cls, p: Any, h: Planes, xi: DeviceDraws) -> Planes:
@@ -334,7 +334,7 @@ class PowStep(Law):
 
 
 class PiecewiseStep(Law):
-    """The step is a piecewise linear function of the weight (devices.md 3.9)."""
+    """The step is a piecewise linear function of the weight."""
 
     @classmethod
     def pulse(
@@ -358,7 +358,7 @@ class PiecewiseStep(Law):
 
 
 class WithReference(Law):
-    """The state is the weight plus a reference (devices.md 3.5, 3.8)."""
+    """The state is the weight plus a reference."""
 
     @classmethod
     def limits(cls, h: Planes) -> tuple[Floats, Floats]:
@@ -380,7 +380,7 @@ class WithReference(Law):
 
 
 class SoftBoundsReference(WithReference):
-    """Soft bounds of the weight plus a reference (devices.md 3.5)."""
+    """Soft bounds of the weight plus a reference."""
 
     @classmethod
     def draw(cls, p: Any, h: Planes, xi: DeviceDraws) -> Planes:
@@ -418,7 +418,7 @@ class SoftBoundsReference(WithReference):
 
 
 class PowStepReference(WithReference):
-    """Power steps of the weight plus a reference (devices.md 3.8)."""
+    """Power steps of the weight plus a reference."""
 
     @classmethod
     def draw(cls, p: Any, h: Planes, xi: DeviceDraws) -> Planes:

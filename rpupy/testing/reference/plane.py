@@ -252,7 +252,7 @@ class Plane(Counting):
         self.true_weights[...] = self._within_bounds(values)
         self._show()
 
-    # ---- upkeep (devices.md 2.6, 3.1) ------------------------------------------------
+    # ---- upkeep ------------------------------------------------------------------------
 
     def decay(self, alpha: float) -> None:
         """Decay towards the reset bias, with a rate scaled by `alpha`."""
@@ -381,7 +381,7 @@ class Plane(Counting):
         self.drift_previous[...] = self.true_weights
         self._redraw()
 
-    # ---- hidden parameters (devices.md 2.2, 2.5) -------------------------------------
+    # ---- hidden parameters -------------------------------------------------------------
 
     def names(self) -> list[str]:
         """Names of the parameters that each crosspoint has, without suffix."""

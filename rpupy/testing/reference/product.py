@@ -1,4 +1,4 @@
-"""The way of one vector through the array (mvm.md 2 to 7)."""
+"""The way of one vector through the array."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TWO_PASSES = (
 
 
 class LineDraws:
-    """What lines and devices draw once for the product (mvm.md 3)."""
+    """What lines and devices draw once for the product."""
 
     def __init__(self, random: RandomNumbers, shape: tuple[int, int]) -> None:
         self.random = random
@@ -93,7 +93,7 @@ class LineDraws:
 
 
 class Vector:
-    """The way of one vector through the array (mvm.md 2 to 7).
+    """The way of one vector through the array.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ class Vector:
         return v
 
     def _analog(self, v: Floats, number: int, part: int) -> Floats:
-        """Run one pass over the array: product, wires, resistance, noise (mvm.md 6)."""
+        """Run one pass over the array: product, wires, resistance, noise."""
         io = self.io
         weights = self.weights
         if part == 1 and "w_asymmetry" in self.drawn:
@@ -287,7 +287,7 @@ class Vector:
         return fma(F32(F32(io.w_noise) * np.sqrt(variance)), z, y)
 
     def _wires(self, y: Floats, v: Floats, weights: Floats) -> Floats:
-        """Subtract the voltage loss along the wires (mvm.md 6, step 2)."""
+        """Subtract the voltage loss along the wires."""
         n = F32(v.size)
         rest = F32(1) - np.arange(v.size, dtype=np.float32) / n
         slope = self._matrix_product(v * (F32(1) - rest * rest), weights)
@@ -300,7 +300,7 @@ class Vector:
         )
 
     def _resistance(self, y: Floats, v: Floats) -> Floats:
-        """Apply voltage offsets and series resistance (mvm.md 6, step 3)."""
+        """Apply voltage offsets and series resistance."""
         io = self.io
         offset = self.drawn.get("v_offset", F32(0))
         r, w_min = F32(max(io.r_series, 0.0)), F32(io.v_offset_w_min)
@@ -316,7 +316,7 @@ class Vector:
         return np.asarray(result - (offset + F32(1)) * (reference / loss))
 
     def _convert(self, y: Floats, number: int, part: int) -> tuple[Floats, bool]:
-        """Nonlinearity, asymmetry, noise, round, clip (mvm.md 7)."""
+        """Nonlinearity, asymmetry, noise, round, clip."""
         io = self.io
         if "out_nonlinearity_factor" in self.drawn:
             strengths = self.drawn.get("out_nonlinearity", F32(0))

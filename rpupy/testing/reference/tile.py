@@ -19,7 +19,7 @@ from .plane import Plane
 from .product import LineDraws, Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream, key_of
 from .time_slices import SlicedVector
-from .trains import SLOTS_PER_WORD, Train
+from .trains import SLOTS_PER_WORD, Train, Zeros
 
 
 class ReferenceTile:
@@ -96,6 +96,7 @@ class ReferenceTile:
             for name in ("forward", "backward")
         }
         self.averages = {"forward": F32(-1), "backward": F32(-1)}
+        self.zeros = Zeros()
         self.set_weights_uniform_random(-0.1, 0.1)
 
     @property
@@ -200,7 +201,7 @@ class ReferenceTile:
         if isinstance(self.root, Cell):
             lr = F32(self.learning_rate)
             for x, d in pairs:
-                train = Train(self.config.update, self.random, self.counters["update"])
+                train = self._train()
                 self.root.update(x, d, lr, batch, train)
                 self.counters["update"] += 1
             self.tie_distance = np.array([self.root.place.take_tie_distance()])
@@ -226,12 +227,18 @@ class ReferenceTile:
         plane.show_pulsed(plane.pulse_ordinals != before)
 
     def _pulses(self, x: Floats, d: Floats) -> list[Word]:
-        """Make the pulses of one vector, word by word (update.md 3 to 5)."""
-        train = Train(self.config.update, self.random, self.counters["update"])
+        """Make the pulses of one vector, word by word."""
+        train = self._train()
         words = train.words(x, d, self.learning_rate, self.plane.granularity)
+        self.zeros.last = train.zero_share
         self.last_trains.append(train.made)
         self.counters["update"] += 1
         return words
+
+    def _train(self) -> Train:
+        """Return the trains of the next vector of an update."""
+        ordinal = self.counters["update"]
+        return Train(self.config.update, self.random, ordinal, zeros=self.zeros)
 
     def _longest_train(self) -> int:
         """Words of the longest train that the parameters allow."""
@@ -266,6 +273,8 @@ class ReferenceTile:
     def set_weights(self, weights: ArrayLike) -> None:
         """Set the weights, clipped to the bounds of each crosspoint."""
         self.root.set_weights(np.array(weights, dtype=np.float32))
+        if isinstance(self.root, Cell):
+            self.zeros.last = F32(0)
 
     def set_weights_uniform_random(self, low: float, high: float) -> None:
         """Draw the weights uniformly from [low, high), clipped to the bounds."""
@@ -329,6 +338,7 @@ class ReferenceTile:
         for direction, drawn in self.lines.items():
             for name in drawn:
                 drawn[name] = np.array(arrays[f"{direction}_{name}"])
+        self.zeros.last = arrays.get("update_zeros", [F32(0)])[0]
         if isinstance(self.root, Cell):
             self.root.adopt(meta["planes"], arrays, "weights")
         else:
@@ -337,7 +347,7 @@ class ReferenceTile:
     def arrays(self) -> dict[str, Any]:
         """Return the arrays that `adopt` takes, but for those of lines."""
         found: dict[str, Any] = self.root.arrays("weights")
-        return found
+        return found | {"update_zeros": [self.zeros.last]}
 
 
 def _seen_weights(weights: Floats, io: Any) -> Floats:

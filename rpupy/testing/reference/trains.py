@@ -1,8 +1,8 @@
-"""From the vectors of an update to pulse trains (update.md 3 to 5)."""
+"""From the vectors of an update to pulse trains."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,13 @@ class Side:
         return Stream.ROUND_X if self.is_x else Stream.ROUND_D
 
 
+@dataclass
+class Zeros:
+    """Share of zeros in the last errors that trains were made of."""
+
+    last: Any = field(default_factory=F32)
+
+
 def slot_probabilities(
     update: Any, random: RandomNumbers, ordinal: int, side: Side
 ) -> Floats:
@@ -123,10 +130,9 @@ def slot_probabilities(
 
 
 def pulse_trains(
-    update: Any, random: RandomNumbers, ordinal: int, side: Side, length: int
+    random: RandomNumbers, ordinal: int, side: Side, q: Floats, length: int
 ) -> NDArray[np.bool_]:
     """Make the random trains of one side for one vector: shape (lines, slots)."""
-    q = slot_probabilities(update, random, ordinal, side)
     slots = np.arange(length)
     word, slot = slots // SLOTS_PER_WORD, slots % SLOTS_PER_WORD
     bits = np.zeros((side.values.size, length), dtype=np.bool_)
@@ -146,13 +152,10 @@ def pulse_trains(
     return bits
 
 
-def pulse_factors(
-    update: Any, random: RandomNumbers, ordinal: int, side: Side, length: int
-) -> Floats:
-    """Return what both sides multiply to counts of pulses (update.md 5.3, 5.4)."""
+def pulse_factors(update: Any, side: Side, q: Floats, length: int) -> Floats:
+    """Return what both sides multiply to counts of pulses."""
     if length == 0:
         return np.zeros_like(side.values)
-    q = slot_probabilities(update, random, ordinal, side)
     slots = F32(length)
     with np.errstate(over="ignore"):
         if update.pulse_type is PulseType.MEAN_COUNT:
@@ -205,21 +208,32 @@ class Train:
         Number of the vector, or of the write.
     write : bool
         Whether it is a write of a slice or a row.
+    zeros : Zeros
+        Where whoever makes these trains counts zeros.
 
     Attributes
     ----------
+    zero_share : float
+        Share of lines of d without a pulse in any slot, of the last words.
     made : tuple
         ``(length, x, d)`` of the last words: the bits of random trains, or the factors
         of counts.
     """
 
     def __init__(
-        self, update: Any, random: RandomNumbers, ordinal: int, write: bool = False
+        self,
+        update: Any,
+        random: RandomNumbers,
+        ordinal: int,
+        write: bool = False,
+        zeros: Zeros | None = None,
     ) -> None:
         self.update = update
         self.random = random
         self.ordinal = ordinal
         self.write = write
+        self.zeros = Zeros() if zeros is None else zeros
+        self.zero_share = F32(0)
 
     def words(self, x: Floats, d: Floats, lr: Any, granularity: float) -> list[Word]:
         """Return the pulses of each crosspoint, word by word, and where they go up."""
@@ -227,10 +241,16 @@ class Train:
         length, a, b = pulse_train_scales(
             update, lr, granularity, np.abs(x).max(), np.abs(d).max()
         )
-        make = pulse_trains if update.pulse_type in RANDOM_TRAINS else pulse_factors
-        common = (update, self.random, self.ordinal)
-        x_train = make(*common, Side(x, b, True, self.write), length)
-        d_train = make(*common, Side(d, a, False, self.write), length)
+        trains: list[NDArray[Any]] = []
+        for side in (Side(x, b, True, self.write), Side(d, a, False, self.write)):
+            q = slot_probabilities(update, self.random, self.ordinal, side)
+            if update.pulse_type in RANDOM_TRAINS:
+                trains.append(pulse_trains(self.random, self.ordinal, side, q, length))
+            else:
+                trains.append(pulse_factors(update, side, q, length))
+        x_train, d_train = trains
+        zeros = np.count_nonzero(q == 0) if length > 0 else 0
+        self.zero_share = F32(zeros) / F32(q.size)
         self.made = (length, x_train, d_train)
         # A positive product lowers the weight, if the learning rate is positive.
         positive = np.signbit(d)[:, None] == np.signbit(x)[None, :]
