@@ -335,10 +335,11 @@ struct PulseRow {
     return cell;
   }
 
-  // Too many planes alternate, in rows that are too short, for the processor to foresee them.
-  RPUPY_HD void prefetch(int64_t at) const {
+  // Too many planes alternate, in rows that are too short, for the processor to foresee them. A line of a cache has 16
+  // crosspoints.
+  RPUPY_HD void prefetch(int64_t at, int lanes = kWideLanes) const {
 #pragma GCC unroll 2
-    for (int64_t line = at; line < at + kWideLanes; line += 16) {
+    for (int64_t line = at; line < at + lanes; line += 16) {
       __builtin_prefetch(args.weights + line);
       __builtin_prefetch(args.pulse_ordinals + line);
 #pragma GCC unroll 12
@@ -455,7 +456,7 @@ struct PulseRow {
   template <bool kRandom>
   void run_columns(const uint32_t* columns, const uint32_t* words, int64_t listed, const Slots& slots,
                    WaitingList& list) const {
-    const float* weights = args.weights + row;
+    float* weights = args.weights + row;
     uint32_t* ordinals = args.pulse_ordinals + row;
     for (int64_t at = 0; at < listed; at += kWideLanes) {
       const int n = static_cast<int>(listed - at < kWideLanes ? listed - at : kWideLanes);
@@ -464,17 +465,28 @@ struct PulseRow {
       const u32w column = select(inside, load_wide<u32w>(columns + at), u32w{} + columns[0]);
       const u32w word = load_wide<u32w>(words + at);
       const u32w pulses = pulses_of<f32w, kRandom>(word, slots);
-      const MaskOf<f32w> hit = both(inside, not_zero(pulses));
+      MaskOf<f32w> hit = both(inside, not_zero(pulses));
       if (!any(hit)) continue;
       Queues<f32w> q;
       q.ordinal = gather(ordinals, column);
       q.queue = u32w{};
       q.fill = q.ordinal & 3u;
       q.enqueue(pulses, word ^ slots.d);
-      scatter(ordinals, column, q.behind(), hit);
+      const u32w behind = q.behind();
+      q = q.in_pairs();
+      f32w w = gather(weights, column);
+      const CellOf<f32w> cell = read_cell<f32w>([&](int plane) { return gather(args.cell[plane] + row, column); });
+      scatter(ordinals, column, behind, hit);
+      if (count_lanes(hit) >= kCrowd) {
+        rule.template apply_pair<f32w>(column + static_cast<uint32_t>(row), q, w, cell);
+        const MaskOf<f32w> more = both(hit, not_zero(q.fill));
+        scatter(weights, column, w, both(hit, negate(more)));
+        if (!any(more)) continue;
+        hit = more;
+      }
+      const f32w* field = reinterpret_cast<const f32w*>(&cell);
       put<f32w>(
-          hit, column + static_cast<uint32_t>(row - list.base), q.in_pairs(), gather(weights, column),
-          [&](int plane) { return gather(args.cell[plane] + row, column); }, list);
+          hit, column + static_cast<uint32_t>(row - list.base), q, w, [&](int plane) { return field[plane]; }, list);
       if (list.count >= kMostWaiting) work_off(list, false);
     }
   }

@@ -11,7 +11,10 @@ struct RowEvents {
   RowScratch rows;
   uint32_t column[kColumnsPerBlock + kWideLanes];
   uint32_t value[kColumnsPerBlock + kWideLanes];  // of x, and then the word that it makes
+  uint32_t word[kColumnsPerBlock + kWideLanes];   // of each column, where most sets of lanes have pulses
 };
+
+constexpr int64_t kFewColumns = 8;  // one of so many columns with pulses is few
 
 static int write_rows_threads(const UpdateArgs& args) {
   return worthwhile_threads(args.tile.threads, args.window.rows * args.tile.in_size * 4);
@@ -47,6 +50,8 @@ struct WrittenRow {
       const f32v value = load_part(x + j, n);
       const Mask some = not_zero(bits_of(magnitude(value)));
       if (!any(some)) continue;
+      // Most inputs make a pulse, and making the words takes the time that memory needs.
+      Row{args, rule, first()}.prefetch(first() + j, kLanes);
       const Order order = order_of(some);
       append(e.column + listed, lane_numbers() + static_cast<uint32_t>(j), order);
       append(e.value + listed, bits_of(value), order);
@@ -83,8 +88,18 @@ struct WrittenRow {
 
   // Pulse by pulse. Some may be left on the list of waiting crosspoints.
   template <bool kRandom>
-  void run_pulses(int64_t listed, const Slots& slots, RowEvents& e) const {
+  void run_pulses(int64_t j0, int64_t j1, int64_t listed, const Slots& slots, RowEvents& e) const {
     const Row row = {args, rule, first()};
+    // Whole lines of memory cost less than a place here and a place there. (A row counts the pulses of computed counts,
+    // which are counted already.)
+    if (kRandom && listed * kFewColumns > j1 - j0) {
+      __builtin_memset(e.word, 0, sizeof e.word);
+      for (int64_t k = 0; k < listed; ++k) e.word[e.column[k] - j0] = e.value[k];
+      int64_t live = 0;
+      for_halves(slots, [&](const Slots& half) { e.rows.live[live++] = {e.word - j0, half}; });
+      row.run(j0, j1, live, e.rows);
+      return;
+    }
     row.start_list(e.rows.list);
     bool again = false;
     for_halves(slots, [&](const Slots& half) {
@@ -149,7 +164,7 @@ struct WrittenRow {
       if constexpr (aggregation_of<Device>(0) != kPulseByPulse) {
         if (aggregates) listed = run_together<kRandom>(j0, listed, slots, e);
       }
-      run_pulses<kRandom>(listed, slots, e);
+      run_pulses<kRandom>(j0, j1, listed, slots, e);
     }
     e.rows.add_waiting();
   }
