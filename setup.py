@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy
 from Cython.Build import cythonize
@@ -60,70 +61,54 @@ def stamp(name: str, *variables: str) -> str:
     return str(path.relative_to(ROOT))
 
 
+def files(*patterns: str) -> list[str]:
+    """List files of the tree in an order that does not depend on the machine."""
+    found = {path for pattern in patterns for path in ROOT.glob(pattern)}
+    return sorted(str(path.relative_to(ROOT)) for path in found)
+
+
 # distutils compares sources only; a changed header has to rebuild all that includes it,
-# and other settings rebuild everything.
+# and other settings or flags rebuild everything.
 HEADERS = [
-    *sorted(
-        str(path.relative_to(ROOT))
-        for kind in ("h", "inl")
-        for path in ROOT.glob(f"csrc/**/*.{kind}")
-    ),
+    *files("csrc/**/*.h", "csrc/**/*.inl"),
+    "setup.py",
     stamp("settings.txt", *SETTINGS),
 ]
 
 # A module links the libraries, so their sources count for it as well.
-SOURCES = [
-    *HEADERS,
-    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/cpu/*.cpp")),
-]
+SOURCES = [*HEADERS, *files("csrc/cpu/*.cpp")]
 
 # Included by every module.
-INCLUDED = ["rpupy/rpu_base/_compound.pxi", "rpupy/rpu_base/_read_array.pxi"]
+INCLUDED = files("rpupy/rpu_base/*.pxi")
 
 CUDA_NAME = "rpupy.rpu_base._cuda"
-CUDA_SOURCES = sorted(
-    str(path.relative_to(ROOT))
-    for pattern in ("*.cu", "*.h", "host/*")
-    for path in ROOT.glob(f"cuda/{pattern}")
-)
-KERNELS = [path for path in CUDA_SOURCES if path.endswith(".cu")]
+CUDA_SOURCES = files("cuda/*.cu", "cuda/*.h", "cuda/host/*")
+KERNELS = files("cuda/*.cu")
 
 
-def library(name: str, source: str, flags: list[str]) -> tuple[str, dict]:
-    """One static library of csrc/, rebuilt when any header changes."""
-    build = {
-        "sources": [source],
-        "include_dirs": ["csrc"],
-        "cflags": [*COMMON, *OPENMP, *flags, *EXTRA],
-        "obj_deps": {"": HEADERS},
-    }
-    return name, build
-
-
+# Files of csrc/cpu, each a static library with flags of its own.
+UNITS = {f"kernels_{isa}": flags for isa, flags in ISA_FLAGS.items()}
+UNITS["dispatch"] = ["-DRPUPY_X86_UNITS"] if X86 else []
 LIBRARIES = [
-    library(f"rpupy_{isa}", f"csrc/cpu/kernels_{isa}.cpp", flags)
-    for isa, flags in ISA_FLAGS.items()
-]
-LIBRARIES.append(
-    library(
-        "rpupy_dispatch", "csrc/cpu/dispatch.cpp", ["-DRPUPY_X86_UNITS"] if X86 else []
+    (
+        f"rpupy_{unit.removeprefix('kernels_')}",
+        {
+            "sources": [f"csrc/cpu/{unit}.cpp"],
+            "include_dirs": ["csrc"],
+            "cflags": [*COMMON, *OPENMP, *flags, *EXTRA],
+            "obj_deps": {"": HEADERS},
+        },
     )
-)
-
+    for unit, flags in UNITS.items()
+]
 
 # RPUPY_CUDA=auto builds _cuda if nvcc is there and works, 1 insists on it, 0 leaves it out.
 CUDA_WANTED = os.environ.get("RPUPY_CUDA", "auto")
 # Contraction, flushing and approximate division would change bits.
-NVCC_FLAGS = [
-    "-std=c++17",
-    "-O3",
-    "--fmad=false",
-    "--ftz=false",
-    "--prec-div=true",
-    "--prec-sqrt=true",
-    "-Xcompiler",
-    "-ffp-contract=off,-fPIC,-fvisibility=hidden",
-]
+NVCC_FLAGS = (
+    "-std=c++17 -O3 --fmad=false --ftz=false --prec-div=true --prec-sqrt=true"
+    " -Xcompiler -ffp-contract=off,-fPIC,-fvisibility=hidden"
+)
 
 
 def cuda_architectures() -> list[str]:
@@ -139,8 +124,7 @@ def find_nvcc() -> str | None:
     """Return the path of nvcc, if there is one."""
     homes = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH")]
     folders = [str(Path(home, "bin")) for home in homes if home]
-    found = [shutil.which("nvcc", path=folder) for folder in folders]
-    return next((path for path in found if path), shutil.which("nvcc"))
+    return shutil.which("nvcc", path=os.pathsep.join(folders)) or shutil.which("nvcc")
 
 
 class BuildClib(build_clib):
@@ -148,11 +132,9 @@ class BuildClib(build_clib):
 
     def build_libraries(self, libraries: list[tuple[str, dict]]) -> None:
         """Build each library in a thread of its own; the compiler is another process."""
+        build_one = super().build_libraries
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in pool.map(
-                lambda one: build_clib.build_libraries(self, [one]), libraries
-            ):
-                pass
+            list(pool.map(build_one, [[one] for one in libraries]))
 
 
 class BuildExt(build_ext):
@@ -186,18 +168,12 @@ class BuildExt(build_ext):
         folder = Path(self.build_temp, "cuda")
         folder.mkdir(parents=True, exist_ok=True)
         # Where nvcc's own headers and libraries are, whatever wrapper was found.
-        told = subprocess.run(
-            [nvcc, "--dryrun", "-c", KERNELS[0]],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stderr
+        asked = [nvcc, "--dryrun", "-c", KERNELS[0]]
+        told = subprocess.run(asked, capture_output=True, text=True, check=True).stderr
         ext.include_dirs += re.findall(r'"-I([^"]+)"', told)
         ext.library_dirs += re.findall(r'"-L([^"]+)"', told)
-        settings = stamp(
-            "cuda_settings.txt", "RPUPY_CUDA_ARCHS", "CUDA_HOME", "CUDA_PATH"
-        )
-        read = [*HEADERS, *CUDA_SOURCES, settings]
+        settings = ("RPUPY_CUDA_ARCHS", "CUDA_HOME", "CUDA_PATH")
+        read = [*HEADERS, *CUDA_SOURCES, stamp("cuda_settings.txt", *settings)]
         newest = max(os.path.getmtime(path) for path in read)
 
         def compile_one(source: str) -> str:
@@ -205,7 +181,7 @@ class BuildExt(build_ext):
             if self.force or not target.exists() or target.stat().st_mtime < newest:
                 # Under another name until it is whole.
                 part = target.with_suffix(".part.o")
-                flags = [*NVCC_FLAGS, *cuda_architectures()]
+                flags = [*NVCC_FLAGS.split(), *cuda_architectures()]
                 subprocess.run([nvcc, *flags, "-c", source, "-o", part], check=True)
                 part.replace(target)
             return str(target)
@@ -214,55 +190,53 @@ class BuildExt(build_ext):
             ext.extra_objects += pool.map(compile_one, KERNELS)
 
 
-def cuda() -> Extension:
-    """Return the CUDA kernels; nvcc compiles them before this is linked."""
+def module(
+    name: str, *sources: str, includes: list[str], depends: list[str], **more: Any
+) -> Extension:
+    """Return a Cython module; `flags`, `links` and `macros` are what it has beside others."""
+    more["define_macros"] = [*NUMPY_API, *more.pop("macros", [])]
+    more["extra_compile_args"] = [*COMMON, *more.pop("flags", []), *EXTRA]
+    more["extra_link_args"] = [*more.pop("links", []), *EXTRA]
     return Extension(
-        CUDA_NAME,
-        ["rpupy/rpu_base/_cuda.pyx"],
-        include_dirs=["cuda", "csrc", numpy.get_include()],
-        libraries=["cudart_static", "dl", "rt", "pthread"],
-        define_macros=NUMPY_API,
-        depends=[*HEADERS, *CUDA_SOURCES, *INCLUDED],
-        extra_compile_args=[*COMMON, *EXTRA],
-        extra_link_args=EXTRA,
+        name,
+        list(sources),
+        include_dirs=[*includes, numpy.get_include()],
+        depends=[*depends, *INCLUDED],
         language="c++",
-        optional=CUDA_WANTED != "1",
-    )
-
-
-def host_compiled_cuda() -> Extension:
-    """Return the CUDA kernels as a host module, with which tests run them without a GPU."""
-    return Extension(
-        "rpupy.rpu_base._cuda_host",
-        ["rpupy/rpu_base/_cuda_host.pyx", "cuda/host/kernels.cpp"],
-        include_dirs=["cuda", "csrc", numpy.get_include()],
-        define_macros=[*NUMPY_API, ("RPUPY_CUDA_ON_HOST", None)],
-        depends=[*HEADERS, *CUDA_SOURCES, *INCLUDED, "rpupy/rpu_base/_cuda.pyx"],
-        extra_compile_args=[*COMMON, *EXTRA],
-        extra_link_args=EXTRA,
-        language="c++",
+        **more,
     )
 
 
 def modules() -> list[Extension]:
     """List the Cython modules."""
-    cpu = Extension(
-        "rpupy.rpu_base._cpu",
-        ["rpupy/rpu_base/_cpu.pyx"],
-        # Dispatch first: a static library is searched for what those before it still lack.
-        libraries=[name for name, _ in reversed(LIBRARIES)],
-        include_dirs=["csrc", numpy.get_include()],
-        define_macros=NUMPY_API,
-        depends=[*SOURCES, *INCLUDED],
-        extra_compile_args=[*COMMON, *OPENMP, *EXTRA],
-        extra_link_args=[*OPENMP, *EXTRA],
-        language="c++",
-    )
-    wanted = [cpu]
+    wanted = [
+        module(
+            "rpupy.rpu_base._cpu",
+            "rpupy/rpu_base/_cpu.pyx",
+            includes=["csrc"],
+            depends=SOURCES,
+            # Dispatch first: a static library is searched for what those before it lack.
+            libraries=[name for name, _ in reversed(LIBRARIES)],
+            flags=OPENMP,
+            links=OPENMP,
+        )
+    ]
+    cuda_module = "rpupy/rpu_base/_cuda.pyx"
+    on_cuda = {
+        "includes": ["cuda", "csrc"],
+        "depends": [*HEADERS, *CUDA_SOURCES, cuda_module],
+    }
     if os.environ.get("RPUPY_CUDA_HOST", "1") != "0":
-        wanted.append(host_compiled_cuda())
+        # The CUDA kernels for the host, with which tests run them without a GPU. Nothing
+        # but tests waits for them, and -O1 compiles them in half of the time.
+        sources = ("rpupy/rpu_base/_cuda_host.pyx", "cuda/host/kernels.cpp")
+        macros = [("RPUPY_CUDA_ON_HOST", None)]
+        host = {"flags": ["-O1"], "macros": macros, **on_cuda}
+        wanted.append(module("rpupy.rpu_base._cuda_host", *sources, **host))
     if CUDA_WANTED == "1" or (CUDA_WANTED != "0" and find_nvcc()):
-        wanted.append(cuda())
+        runtime = ["cudart_static", "dl", "rt", "pthread"]
+        gpu = {"libraries": runtime, "optional": CUDA_WANTED != "1", **on_cuda}
+        wanted.append(module(CUDA_NAME, cuda_module, **gpu))
     return cythonize(wanted, build_dir="build/cython")
 
 

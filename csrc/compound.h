@@ -40,11 +40,16 @@ struct MixedParams {
 
 // ---- numbers of one crosspoint or line -----------------------------------------------------------
 
+// A number limited to [-most, most].
+template <class F>
+RPUPY_HD F limited(F a, float most) {
+  return clamp(a, all_lanes<F>(-most), all_lanes<F>(most));
+}
+
 // Rounded towards zero and limited, as a float.
 template <class F>
 RPUPY_HD F whole_steps(F a, float most) {
-  const F limited = clamp(a, all_lanes<F>(-most), all_lanes<F>(most));
-  return signed_to_float(truncate(limited));
+  return signed_to_float(truncate(limited<F>(a, most)));
 }
 
 // What a step of a buffer needs; `limit` is the most pulses of a write.
@@ -63,18 +68,19 @@ struct BufferRule {
 
 RPUPY_HD BufferRule scaled(BufferRule rule, const float* running) {
   if (rule.by_rate) rule.scale = rule.scale / running[2];
-  rule.scale = rule.scale / rule.divisor / rule.reads;
+  // An infinite scale would make NaN of a read of 0.
+  rule.scale = clamp<float>(rule.scale / rule.divisor / rule.reads, -kLargest, kLargest);
   return rule;
 }
 
 // Adds `v` to the buffer and takes the steps out of it that it has reached; returns those.
 template <class F>
 RPUPY_HD F buffer_step(const BufferRule& rule, F v, F& buffer) {
-  const F sum = fma(all_lanes<F>(rule.scale), v, buffer);
+  const F sum = limited<F>(fma(all_lanes<F>(rule.scale), v, buffer), kLargest);
   const F steps = whole_steps<F>(sum / rule.threshold, rule.limit);
   const MaskOf<F> stepped = negate(equal(steps, all_lanes<F>(0.0f)));
   F left = rule.forget ? F(sum * rule.keep) : fma(steps * rule.threshold, all_lanes<F>(-rule.take), sum);
-  if (rule.cap > 0.0f) left = clamp(left, all_lanes<F>(-rule.cap), all_lanes<F>(rule.cap));
+  left = limited<F>(left, rule.cap > 0.0f ? rule.cap : kLargest);
   buffer = select(stepped, left, sum);
   return steps;
 }
@@ -202,7 +208,12 @@ RPUPY_HD F take_steps(float granularity, F& chi) {
 // A running mean of what is there: the first value as it is, and zeros count for nothing.
 RPUPY_HD float running_mean(float running, float value, float rate) {
   if (!(running > 0.0f)) return value;
-  return value > 0.0f ? fma(rate, value, (1.0f - rate) * running) : running;
+  return value > 0.0f ? limited<float>(fma(rate, value, (1.0f - rate) * running), kLargest) : running;
+}
+
+// The mean of one more value than `count`.
+RPUPY_HD float mean_with(float mean, float value, int64_t count) {
+  return mean + (value - mean) / static_cast<float>(count + 1);
 }
 
 // Rates of vectors with these largest magnitudes of x and d, in their order, by the running maxima; the last one stays.
@@ -211,7 +222,9 @@ RPUPY_HD void auto_rates(const float* maxima, int64_t vectors, float top, float 
     running[0] = running_mean(running[0], maxima[2 * b], rate);
     running[1] = running_mean(running[1], maxima[2 * b + 1], rate);
     const bool both = running[0] > 0.0f && running[1] > 0.0f;
-    rates[b] = both ? top / (running[0] * running[1]) : top;
+    // What no float holds, above or below, would make infinite buffers.
+    const float rate_of_both = clamp<float>(top / (running[0] * running[1]), kSmallestNormal, kLargest);
+    rates[b] = both ? rate_of_both : top;
     running[2] = rates[b];
   }
 }
@@ -294,6 +307,7 @@ inline ProductArgs read_args(const CompoundArgs& compound, const CompoundNode& o
   args.batch = 1;
   args.backward = columns ? 0 : 1;
   args.io = owner.read_io;
+  args.lines = owner.read_lines;
   args.ordinal = ordinal;
   args.stream = kStreamProduct + 5 * kPassRead;
   if (node.update.tally != nullptr) args.rounds = node.update.tally + kReadRounds;
@@ -453,6 +467,8 @@ class Compound {
 
   // A pulsed update of a node: `p` with everything but the granularity and the rates.
   void pulse(const Node& node, PulseBatch p, int64_t m_batch) {
+    // Without a rate nothing happens, and nothing counts: a write of steps of 0 moves no schedule of its target.
+    if (p.lr == 0.0f) return;
     p.granularity = node.granularity;
     const float lr = p.lr;
     const bool whole = p.window.rows == 0 && p.window.columns == 0;
@@ -524,6 +540,7 @@ class Compound {
       const UpdateParams& up = *reinterpret_cast<const UpdateParams*>(p.params);
       float top = t.fast_lr * up.desired_bl * child(node, 0).granularity;
       if (t.scale_fast_lr != 0.0f) top *= magnitude(lr);
+      top = limited<float>(top, kLargest);
       const float rate = mean_rate(node, m_batch);
       float* rates = array_.scratch(node).rates;
       array_.auto_rates(node, p, top, rate, rates);
@@ -545,7 +562,7 @@ class Compound {
     if (!is_transfer(node)) return lr;
     const TransferParams& t = transfer_params(node);
     if (!(t.fast_lr > 0.0f)) return lr;
-    return t.scale_fast_lr != 0.0f ? t.fast_lr * lr : t.fast_lr;
+    return limited<float>(t.scale_fast_lr != 0.0f ? t.fast_lr * lr : t.fast_lr, kLargest);
   }
 
   void apply(const Node& node, const PulseBatch& p) {
@@ -1103,6 +1120,7 @@ class Compound {
                         s.d);
         d = s.d;
       }
+      if (node.sparsity != nullptr) array_.average_zeros(node, x, d, n);
       array_.add_products(node, x, d, n);
       if (due) mixed_transfer(node, m);
       node.counters[kUpdates] += n;

@@ -213,6 +213,7 @@ struct CompoundNode {
   // Of all others.
   const float* params;
   const float* read_io;
+  LineParams read_lines;    // what the lines of its reads have of their own
   int32_t reads_are_local;  // a slice of the array is all that a read of it depends on
   const float* write_update;
   int32_t hides_nothing;  // the last child is what products see
@@ -223,8 +224,9 @@ struct CompoundNode {
   float* past_mean;
   float* variance;
   float* past_variance;
-  float* running;   // largest |x|, largest |d|, rate of the fast array
-  float* sparsity;  // running mean of the share of zeros in d; null: nobody asks
+  float* running;  // largest |x|, largest |d|, rate of the fast array
+  // Mean of the share of zeros, in d or, of a mixed precision compound, in the products; null: nobody asks.
+  float* sparsity;
   uint8_t* in_chopper;
   uint8_t* out_chopper;
   uint8_t* switched;

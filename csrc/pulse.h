@@ -101,6 +101,9 @@ RPUPY_HD TrainScales train_scales(const UpdateParams& p, float lr, float granula
     s.d_scale *= __builtin_sqrtf(safe_ratio(x_max, d_reach));
     s.x_scale *= __builtin_sqrtf(safe_ratio(d_reach, x_max));
   }
+  // An infinite scale would make NaN of a line of 0.
+  s.d_scale = minimum(s.d_scale, kLargest);
+  s.x_scale = minimum(s.x_scale, kLargest);
   s.length = static_cast<int32_t>(length < kMaxLength ? length : kMaxLength);
   s.words = (s.length + kSlotsPerWord - 1) / kSlotsPerWord;
   return s;

@@ -328,6 +328,43 @@ quantise_kernel(QuantiseJob job) {
   }
 }
 
+// The share of zeros in a vector, by the whole block, to shared[0]; all counts are exact.
+RPUPY_BLOCK void zeros_in(const float* values, int64_t n, uint32_t* shared) {
+  phase([&] {
+    if (threadIdx.x == 0) shared[0] = 0;
+  });
+  phase([&] {
+    uint32_t mine = 0;
+    for_block(n, [&](int64_t j) {
+      if (values[j] == 0.0f) ++mine;
+    });
+    if (mine != 0) atomicAdd(shared, mine);
+  });
+}
+
+RPUPY_KERNEL(kBlockThreads)
+zero_products_kernel(const float* x, int64_t in_size, const float* d, int64_t out_size, int64_t vectors,
+                     float* shares) {
+  RPUPY_SHARED(uint32_t, of_x, 1);
+  RPUPY_SHARED(uint32_t, of_d, 1);
+  for (int64_t b = blockIdx.x; b < vectors; b += gridDim.x) {
+    zeros_in(x + b * in_size, in_size, of_x);
+    zeros_in(d + b * out_size, out_size, of_d);
+    phase([&] {
+      if (threadIdx.x != 0) return;
+      shares[b] = static_cast<float>(of_x[0]) / static_cast<float>(in_size) *
+                  (static_cast<float>(of_d[0]) / static_cast<float>(out_size));
+    });
+  }
+}
+
+RPUPY_KERNEL(1)
+average_zeros_kernel(const float* shares, int64_t vectors, int64_t before, float* mean) {
+  threads([&] {
+    for (int64_t b = 0; b < vectors; ++b) *mean = mean_with(*mean, shares[b], before + b);
+  });
+}
+
 struct RowsJob {
   float* chi;  // of the first row
   int64_t row, rows, in_size, out_size;
@@ -541,6 +578,11 @@ class CudaArray {
     launch(quantise_kernel, blocks_for(vectors), kBlockThreads, job);
   }
 
+  // Takes the share of products that are zero on both sides into their mean.
+  void average_zeros(const Node& node, const float* x, const float* d, int64_t vectors) {
+    launch(zero_products_kernel, blocks_for(vectors), kBlockThreads, x, in_size_, d, out_size_, vectors, shares_);
+    launch(average_zeros_kernel, 1, 1, shares_, vectors, node.counters[kUpdates], node.sparsity);
+  }
   void add_products(const Node& node, const float* x, const float* d, int64_t vectors) {
     if (failed()) return;
     UpdateArgs args = {};

@@ -29,20 +29,28 @@ PARTS = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "csrc", "cuda", "
 KERNEL_TESTS = (
     "test_csrc",
     "test_rpu_base",
-    "test_same_bits/test_runs.py",
+    "test_devices",
+    "test_compounds",
+    "test_parasitics/test_nodal_products.py",
+    "test_events.py",
+    "test_same_bits",
     "test_worked_numbers",
     "test_cuda",
     "test_threads.py",
     "test_tiles",
-    "test_bad_input/test_fuzz.py",
+    "test_testing/test_cells.py",
+    "test_bad_input",
 )
 #: Counts the threads of the process, of which a sanitizer has one.
 COUNTS_THREADS = "test_same_bits/test_runs.py::test_threads_really_run"
 #: What computes on several threads, of OpenMP or of Python.
 THREAD_TESTS = (
     "test_rpu_base",
-    "test_same_bits/test_runs.py",
+    "test_devices",
+    "test_compounds",
+    "test_same_bits",
     "test_cuda/test_tiles.py",
+    "test_cuda/test_compounds.py",
     "test_threads.py",
     "test_tiles/test_tile.py",
 )

@@ -6,6 +6,8 @@ run alone is marked ``py``.
 """
 
 import doctest
+import importlib.util
+import pkgutil
 import re
 from pathlib import Path
 from typing import Any, ClassVar
@@ -77,6 +79,45 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.fixture
+def make_api() -> Any:
+    spec = importlib.util.spec_from_file_location("make_api", TREE / "docs/make_api.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_public_names_is_what_the_sources_say(make_api: Any) -> None:
+    # `python docs/make_api.py` writes it anew.
+    assert make_api.PAGE.read_text(encoding="utf-8") == make_api.page()
+
+
+def test_every_public_module_has_its_place(make_api: Any) -> None:
+    listed = {name for names in make_api.SECTIONS.values() for name in names}
+    modules = {"rpupy"} | {
+        module.name
+        for module in pkgutil.walk_packages(rpupy.__path__, "rpupy.")
+        if "._" not in module.name and ".reference." not in module.name
+    }
+    assert not listed & set(make_api.ELSEWHERE)
+    assert listed | set(make_api.ELSEWHERE) == modules
+
+
+def test_the_page_of_the_design_has_every_room() -> None:
+    text = (TREE / "docs" / "design.md").read_text(encoding="utf-8")
+    files = [*TREE.glob("rpupy/*.py"), *TREE.glob("csrc/*.h")]
+    files += [
+        path
+        for path in TREE.glob("rpupy/rpu_base/*.p*")
+        if path.suffix in (".py", ".pyx", ".pxd", ".pxi")
+    ]
+    assert len(files) > 30
+    rooms = {f"`{path.name}`" for path in files if path.name != "__init__.py"}
+    rooms |= {f"{path.name}/" for path in TREE.glob("rpupy/*/") if path.name[0] != "_"}
+    for room in sorted(rooms):
+        assert room in text or room[1:] in text, room
 
 
 def test_pages_that_sources_name_are_there() -> None:

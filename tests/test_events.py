@@ -364,9 +364,12 @@ def test_the_parts_of_cells(name: str) -> None:
         # Reads of slices have one round each, but where bound management has its way.
         reads = counters[node.counter("reads")]
         more = name == "refreshed_noisy_inputs"
+        # Positive and negative inputs go one after the other, and are converted together.
+        passes = 2 if name in ("ttv3_rows_lines", "refreshed_lines") else 1
+        rounds = row.reads // passes
         assert row.reads == row.dac
-        assert row.reads > reads or not reads if more else row.reads == reads
-        assert row.adc == row.reads * row.adc_lines
+        assert rounds > reads or not reads if more else rounds == reads
+        assert row.adc == rounds * row.adc_lines
         assert row.adc_lines in SHAPE or row.reads == 0
         assert row.writes == 0 or row.slots >= row.writes
         assert row.transfers <= counters[node.counter("events")]
@@ -492,7 +495,7 @@ def test_files_from_before_events_were_counted(tmp_path: Path) -> None:
         {"forward": 1, "backward": 1, "parts": 3},
         {"forward": -1, "backward": 1, "parts": [[0] * 7]},
         {"forward": 1, "backward": 1.5, "parts": [[0] * 7]},
-        {"forward": 1, "backward": 2**63, "parts": [[0] * 7]},
+        {"forward": 1, "backward": 2**62, "parts": [[0] * 7]},
         {"forward": 1, "backward": 1, "parts": [[0] * 6 + [True]]},
     ],
 )

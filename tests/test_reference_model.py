@@ -138,7 +138,7 @@ def assert_same_state(tile, model, tolerance=TOLERANCE):
     if model.plane.pulsed:
         ordinals = tile._arrays["pulse_ordinals"]
         assert np.array_equal(ordinals, model.plane.pulse_ordinals)
-        for last in tile.get_d_sparsity().values():
+        for last in tile.get_sparsity().values():
             assert last == model.zeros.last
         assert np.array_equal(tile.get_pulse_counters(), model.get_pulse_counters())
         lowest, _ = model.plane.law.limits(tile._arrays)

@@ -30,9 +30,17 @@ class CpuArray {
     states_ = cut_.take<SliceState>(memory_.lines);
     span_firsts_ = cut_.take<uint32_t>(memory_.lines);
     span_lasts_ = cut_.take<uint32_t>(memory_.lines);
-    bool reads_all = false;
-    for (int i = 0; i < args.count; ++i) reads_all = reads_all || needs_whole_reads(args.nodes[i]);
-    if (reads_all) packed_ = cut_.take<float>(round_up(out_size_, kPanel) * in_size_);
+    bool reads_all = false, asymmetric = false;
+    for (int i = 0; i < args.count; ++i) {
+      reads_all = reads_all || needs_whole_reads(args.nodes[i]);
+      asymmetric = asymmetric || args.nodes[i].read_lines.w_asymmetry != nullptr;
+    }
+    const int64_t panels = round_up(out_size_, kPanel) * in_size_;
+    if (reads_all) packed_ = cut_.take<float>(panels);
+    if (asymmetric) {
+      negative_ = cut_.take<float>(out_size_ * in_size_);
+      negative_packed_ = cut_.take<float>(panels);
+    }
     kernel_ = cut_.take<char>(static_cast<int64_t>(kernel_bytes()));
   }
 
@@ -156,6 +164,13 @@ class CpuArray {
     args.weights = node.weights;
     args.packed = packed_;
     args.input = s.hot;
+    if (args.lines.w_asymmetry != nullptr) {
+      // With input noise, a read has negative inputs.
+      for (int64_t at = 0; at < out_size_ * in_size_; ++at)
+        negative_[at] = node.weights[at] * args.lines.w_asymmetry[at];
+      args.negative_weights = negative_;
+      args.negative_packed = negative_packed_;
+    }
     if (columns) pack_weights(args);
     product(args, kernel_);
   }
@@ -271,6 +286,14 @@ class CpuArray {
     }
   }
 
+  // Takes the share of products that are zero on both sides into their mean.
+  void average_zeros(const Node& node, const float* x, const float* d, int64_t vectors) {
+    for (int64_t b = 0; b < vectors; ++b) {
+      const float share = zeros_in(x + b * in_size_, in_size_) * zeros_in(d + b * out_size_, out_size_);
+      *node.sparsity = mean_with(*node.sparsity, share, node.counters[kUpdates] + b);
+    }
+  }
+
   void add_products(const Node& node, const float* x, const float* d, int64_t vectors) {
     if (vectors <= kFewVectors) {
       add_few_products(node, x, d, vectors);
@@ -297,7 +320,7 @@ class CpuArray {
           const int n = static_cast<int>(in_size_ - j < kLanes ? in_size_ - j : kLanes);
           f32v sum = load_part(chi + j, n);
           for (int64_t b = 0; b < vectors; ++b) {
-            sum = fma(f32v{} + args_.lr * d[b * out_size_ + i], load_part(x + b * in_size_ + j, n), sum);
+            sum = fma(all_lanes<f32v>(args_.lr * d[b * out_size_ + i]), load_part(x + b * in_size_ + j, n), sum);
           }
           store_part(chi + j, sum, n);
         }
@@ -322,6 +345,11 @@ class CpuArray {
   }
 
  private:
+  static float zeros_in(const float* values, int64_t n) {
+    int64_t zeros = 0;
+    for (int64_t j = 0; j < n; ++j) zeros += values[j] == 0.0f ? 1 : 0;
+    return static_cast<float>(zeros) / static_cast<float>(n);
+  }
   static void chop_lines(const float* from, int64_t vectors, int64_t lines, const uint8_t* chopper, float* to) {
     for (int64_t b = 0; b < vectors; ++b) {
       for (int64_t j = 0; j < lines; ++j) {
@@ -428,6 +456,8 @@ class CpuArray {
   uint32_t* span_firsts_ = nullptr;
   uint32_t* span_lasts_ = nullptr;
   float* packed_ = nullptr;
+  float* negative_ = nullptr;  // weights as negative inputs see them
+  float* negative_packed_ = nullptr;
   char* kernel_ = nullptr;
 };
 

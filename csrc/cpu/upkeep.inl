@@ -17,7 +17,7 @@ static void for_crosspoints(const TileView& tile, const Each& each) {
 }
 
 RPUPY_HD f32v load_plane(const float* data, int64_t stride, int64_t at, int n) {
-  return stride == 0 ? f32v{} + data[0] : load_part(data + at, n);
+  return stride == 0 ? all_lanes<f32v>(data[0]) : load_part(data + at, n);
 }
 
 RPUPY_HD u32v crosspoints_from(int64_t at) { return lane_numbers() + static_cast<uint32_t>(at); }

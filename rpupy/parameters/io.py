@@ -277,6 +277,8 @@ class IOParameters(Parameters):
             )
 
 
+#: A kernel counts slices in float32, which has all whole numbers up to this.
+_MOST_LEVELS = 2**24
 _FOR_SLICES = Setting(needs=("ir_drop",), idle_in=("backward",))
 
 #: Read noise of IOParametersIRDropT: factors of the powers of log10 t, highest first, of
@@ -410,7 +412,7 @@ class IOParametersIRDropT(IOParameters):
     def levels(self) -> float:
         """Return the largest input in steps of the DAC."""
         res = 1.0 / self.inp_res if self.inp_res > 1.0 else self.inp_res
-        return self.inp_bound / (2.0 * res)
+        return self.inp_bound / res / 2.0
 
     def bits(self) -> int:
         """Return the bits of an input, its sign included."""
@@ -433,6 +435,10 @@ class IOParametersIRDropT(IOParameters):
             raise ConfigError(
                 f"{name} must have inp_bound = 1.0 and inp_res > 0, got"
                 f" {self.inp_bound} and {self.inp_res}"
+            )
+        if not self.levels() <= _MOST_LEVELS:
+            raise ConfigError(
+                f"{name}.inp_res must ask for at most 2**24 steps, got {self.inp_res}"
             )
         for field in (
             *("out_nonlinearity", "r_series", "v_offset_std", "out_noise_std"),

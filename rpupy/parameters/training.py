@@ -60,7 +60,7 @@ class UpdateParameters(Parameters):
         `res`.
     d_sparsity : bool
         Count the zeros in the errors, as they are behind `res`: for the last vector, and
-        as a running mean in chopped and dynamic compounds (``tile.get_d_sparsity()``). No
+        as a running mean in chopped and dynamic compounds (``tile.get_sparsity()``). No
         weight depends on it.
     sto_round : bool
         Round probabilities at random instead of to the nearest step.

@@ -144,7 +144,7 @@ def pack_io(io: object) -> Floats:
     values = pack(_cpu.FIELDS["io"], io)
     if getattr(io, "mv_type", None) is AnalogMVType.IDEAL:
         values[_cpu.FIELDS["io"].index("is_perfect")] = 1.0
-    elif isinstance(io, IOParametersIRDropT):
+    elif isinstance(io, IOParametersIRDropT) and not io.is_perfect:
         for name, value in _pack_slices(io).items():
             values[_cpu.FIELDS["io"].index(name)] = value
     return values

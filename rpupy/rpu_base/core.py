@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpupy import threads
-from rpupy.errors import StateError
+from rpupy.errors import ConfigError, StateError
 from rpupy.events import EventCounts
 from rpupy.parameters.enums import AnalogMVType, PulseType
 from rpupy.parameters.in_use import parameters_in_use
@@ -29,6 +29,8 @@ from ._common import Floats, real_number, size, whole_number
 from .nodal import NodalWeights, sees_wires
 from .plane import UPKEEP_PLANES, DevicePlane
 from .sliced import NoisyArray, SlicedArray, fitted_rows, noisy_array, sliced_array
+
+__all__ = ["CoreTile", "CpuTile"]
 
 #: First stream of each pass of the product: kStreamProduct + 5 * pass (csrc/rng.h).
 _STREAMS = {"forward": 32, "forward_eval": 37, "backward": 42, "backward_eval": 47}
@@ -60,6 +62,10 @@ _MAX_CROSSPOINTS = 2**32
 _MAX_BATCH = 2**31
 #: Rates up to this are 0 in float32.
 _ZERO_RATE = 2.0**-150
+#: Write noise up to this cannot bring weights with bounds beyond float32.
+_MOST_NOISE = 2.0**100
+#: Counts of a saved state stay below this, so that what follows cannot leave 63 bits.
+_MOST_EVENTS = 2**62
 
 
 class CoreTile:
@@ -237,6 +243,11 @@ class CoreTile:
                 back = direction == "backward"
                 drawn = periphery.draw(io, back, self._key, lines)
                 for name, values in drawn.items():
+                    if not np.isfinite(values).all():
+                        raise ConfigError(
+                            f"the parameters of {direction} must give finite lines,"
+                            f" got {name} beyond what float32 holds"
+                        )
                     array = self._backend.array_from(values)
                     self._arrays[f"{direction}_{name}"] = array
 
@@ -396,8 +407,8 @@ class CoreTile:
             None,
             self._read_array(which),
             self._rounds[direction],
+            (self._counters, which),
         )
-        self._counters[which] += batch
 
     def uncount(self, which: str, batch: int) -> None:
         """Take back the counting of a product whose result the caller never gets.
@@ -656,7 +667,6 @@ class CoreTile:
                 self._update_pulsed(x, d, batch)
             else:
                 self._update_exact(x, d, batch)
-            self._counters["update"] += batch
 
     def _update_exact(self, x: Floats, d: Floats, batch: int) -> None:
         plane = self._plane
@@ -670,6 +680,7 @@ class CoreTile:
             low,
             high,
             threads.get_num_threads(),
+            (self._counters, "update"),
         )
         # One redraw for each vector, of which only the last shows: a mini-batch in parts
         # gives the same bits.
@@ -698,6 +709,7 @@ class CoreTile:
             threads.get_num_threads(),
             self._tally,
             self._arrays.get(_ZEROS),
+            (self._counters, "update"),
         )
 
     @property
@@ -910,14 +922,15 @@ class CoreTile:
                     counters = np.concatenate([counters, own])
         return counters
 
-    def get_d_sparsity(self) -> dict[str, float]:
+    def get_sparsity(self) -> dict[str, float]:
         """Return shares of zeros in the errors of updates (``update.d_sparsity``).
 
         Returns
         -------
         dict of str to float
             ``last``: of the last vector. ``d_sparsity`` with the suffix of a chopped or
-            dynamic compound: its running mean. Empty where nobody counts.
+            dynamic compound: its running mean. ``avg_sparsity`` of a mixed precision
+            compound. Empty where nobody counts.
         """
         with self.lock:
             shares = {"last": _ZEROS} if self._counts_zeros else {}
@@ -1016,8 +1029,7 @@ class CoreTile:
         if not isinstance(counters, dict) or set(counters) != set(names):
             raise StateError(f"counters must be {list(names)}, got {counters!r}")
         for name, count in counters.items():
-            # The end of the range stays out of reach of what follows.
-            _check_count(count, name, 2**63)
+            _check_count(count, name, _MOST_EVENTS)
         if "events" in meta:
             self._check_events(meta["events"])
         _check_real(meta["learning_rate"], "learning_rate")
@@ -1027,6 +1039,7 @@ class CoreTile:
             raise StateError(
                 f"the arrays must be {sorted(planes)}, got {sorted(arrays)}"
             )
+        overflowing = self._overflowing(meta)
         full = (self.out_size, self.in_size)
         upkeep = {n + p.suffix for p in self._planes for n in UPKEEP_PLANES}
         for name, (shape, dtype) in planes.items():
@@ -1037,12 +1050,22 @@ class CoreTile:
                     f"{name} must be {np.dtype(dtype)} of shape {shape},"
                     f" got {array.dtype} of shape {array.shape}"
                 )
-            # An exact weight may have overflowed; a device with bounds cannot.
-            bounded = self._pulsed_device or name not in _UNBOUNDED
-            if bounded and dtype is np.float32 and not np.isfinite(array).all():
-                raise StateError(f"{name} must be finite")
-            if dtype is np.int64 and (array < 0).any():
-                raise StateError(f"{name} must not be negative")
+            if dtype is np.float32 and name not in overflowing:
+                if not np.isfinite(array).all():
+                    raise StateError(f"{name} must be finite")
+            if dtype is np.int64 and ((array < 0) | (array >= _MOST_EVENTS)).any():
+                raise StateError(f"{name} must be in [0, {_MOST_EVENTS})")
+
+    def _overflowing(self, meta: Mapping[str, Any]) -> set[str]:
+        """Name the arrays that may have left float32 by what devices have in `meta`."""
+        if not self._pulsed_device:
+            return set(_UNBOUNDED)
+        return {
+            plane.weights
+            for plane, numbers in zip(self._planes, _of_planes(meta), strict=True)
+            if plane.has_write_noise
+            and plane.write_noise_std * numbers["dw_min"] > _MOST_NOISE
+        }
 
     def _check_events(self, events: Any) -> None:
         """Raise StateError if these are no counts of events of this tile."""
@@ -1059,7 +1082,7 @@ class CoreTile:
             raise StateError(f"events of parts must have shape {shape}, got {rows!r}")
         for row in ([events[name] for name in _DIRECTIONS], *rows):
             for count in row:
-                _check_count(count, "a count of events", 2**63)
+                _check_count(count, "a count of events", _MOST_EVENTS)
 
     def set_state(self, meta: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the whole state by one that `state` returned.
@@ -1204,6 +1227,12 @@ def _check_real(value: Any, name: str) -> None:
         real_number(value, name)
     except (TypeError, ValueError) as error:
         raise StateError(str(error)) from None
+
+
+def _of_planes(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the numbers of each plane; those of a single device are not apart."""
+    planes: list[Mapping[str, Any]] = meta.get("planes", [meta])
+    return planes
 
 
 def _check_plane_numbers(numbers: Mapping[str, Any]) -> None:

@@ -85,7 +85,10 @@ class Tile(Programming):
     Notes
     -----
     Methods that change the tile either succeed or raise and leave it as it was. Calls
-    from several threads take turns.
+    from several threads take turns. An interrupt (Ctrl-C) waits until the kernel that
+    runs is done: products and pulsed updates are made as a whole or not at all. It can
+    end a call of several steps between two of them: maintenance of cells or with write
+    noise, set_weights, programming.
     """
 
     #: Kind of tile, as in the `tile_kind` of its configurations.
@@ -562,7 +565,7 @@ class Tile(Programming):
         """
         return self.tile.get_pulse_counters()
 
-    def get_d_sparsity(self) -> dict[str, float]:
+    def get_sparsity(self) -> dict[str, float]:
         """Return shares of zeros in the errors that updates were given.
 
         They are counted with ``update.d_sparsity``: lines of ``d`` whose probability of a
@@ -574,10 +577,11 @@ class Tile(Programming):
             ``last``: the share in the last vector, 0 if it made no trains.
             ``d_sparsity``, with the suffix of the hidden weights for a compound within
             another: the running mean of a `ChoppedTransferCompound` or
-            `DynamicTransferCompound`, as of the vector before. Empty without
-            ``d_sparsity``, and where updates have no pulses.
+            `DynamicTransferCompound`, as of the vector before. ``avg_sparsity``: the
+            mean of a `MixedPrecisionCompound` with ``compute_sparsity``. Empty where
+            nobody counts, and where updates have no pulses.
         """
-        return self.tile.get_d_sparsity()
+        return self.tile.get_sparsity()
 
     # ---- events ----------------------------------------------------------------------
 

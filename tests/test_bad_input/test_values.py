@@ -9,12 +9,26 @@ import pytest
 from bad_input_tools import IN, OUT, TILES, fingerprint, made, unchanged, vectors
 
 from rpupy.configs import (
+    AnalogMVType,
     BoundManagementType,
+    BufferedTransferCompound,
+    ChoppedTransferCompound,
     ConstantStepDevice,
+    DigitalRankUpdateRPUConfig,
+    DynamicTransferCompound,
     IOParameters,
+    IOParametersIRDropT,
+    MixedPrecisionCompound,
     NoiseManagementType,
+    PulseType,
     SingleRPUConfig,
+    SoftBoundsDevice,
+    TransferCompound,
+    UnitCellRPUConfig,
+    UpdateParameters,
+    VectorUnitCell,
 )
+from rpupy.errors import ConfigError
 from rpupy.tiles import AnalogTile, FloatingPointTile
 
 KINDS = list(TILES)
@@ -418,3 +432,149 @@ def test_hidden_parameters_of_any_size_leave_finite_weights(kind, value):
         tile.decay_weights()
         tile.diffuse_weights()
         assert not np.isnan(tile.tile.get_weights()).any(), name
+
+
+# ---- beyond what float32 holds -----------------------------------------------------
+
+
+PULSED = [
+    kind
+    for kind in PulseType
+    if kind not in (PulseType.NONE, PulseType.NONE_WITH_DEVICE)
+]
+WIDE = ConstantStepDevice(dw_min=1.0, w_max=3.0, w_min=-3.0)
+
+
+def cell(device):
+    kind = UnitCellRPUConfig
+    if isinstance(device, MixedPrecisionCompound):
+        kind = DigitalRankUpdateRPUConfig
+    return AnalogTile(OUT, IN, kind(device=device), rng=3)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("out_noise_values", {"out_noise": 1e30, "out_noise_std": 1e30}),
+        ("out_nonlinearity", {"out_nonlinearity": 1e30, "out_nonlinearity_std": 1e30}),
+        ("out_nonlinearity_factor", {"out_nonlinearity": 1e30}),
+        ("v_offset", {"v_offset_std": 3e38}),
+        ("w_asymmetry", {"w_read_asymmetry_dtod": 3e38}),
+    ],
+)
+def test_lines_that_are_not_finite_are_refused(direction, name, fields):
+    # They would give a tile that could not be saved.
+    io = IOParameters(
+        **fields, slope_calibration=1.0, mv_type=AnalogMVType.POS_NEG_SEPARATE
+    )
+    config = SingleRPUConfig(**{direction: io})
+    with pytest.raises(ConfigError, match=f"{direction} must give finite.* got {name}"):
+        AnalogTile(30, 40, config, rng=1)
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        VectorUnitCell(unit_cell_devices=[WIDE, WIDE], gamma_vec=[3e38, 3e38]),
+        TransferCompound(unit_cell_devices=[WIDE, WIDE], gamma=3e38),
+        MixedPrecisionCompound(device=ConstantStepDevice()),
+    ],
+)
+def test_a_sum_that_overflowed_can_be_copied(device):
+    tile = cell(device)
+    tile.set_weights(np.full((OUT, IN), 3.0))
+    tile.set_learning_rate(1e30)
+    for _ in range(3):
+        tile.update(np.full(IN, 1e30), np.full(OUT, -1e30))
+    held = [tile.tile.get_weights(), *tile.get_hidden_parameters().values()]
+    assert not all(np.isfinite(values).all() for values in held)
+    assert fingerprint(tile.copy()) == fingerprint(tile)
+
+
+def test_write_noise_that_overflows_can_be_copied():
+    device = SoftBoundsDevice(dw_min=1.0, write_noise_std=3e38)
+    tile = AnalogTile(OUT, IN, SingleRPUConfig(device=device), rng=1)
+    assert not np.isfinite(tile.tile.get_weights()).all()
+    assert fingerprint(tile.copy()) == fingerprint(tile)
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (BufferedTransferCompound, {}),
+        (ChoppedTransferCompound, {"auto_scale": True}),
+        (
+            ChoppedTransferCompound,
+            {"auto_scale": True, "correct_gradient_magnitudes": True},
+        ),
+        (ChoppedTransferCompound, {"correct_gradient_magnitudes": True}),
+        (
+            DynamicTransferCompound,
+            {"auto_scale": True, "correct_gradient_magnitudes": True},
+        ),
+    ],
+)
+def test_inputs_of_any_size_leave_buffers_finite(kind, fields, size):
+    devices = [ConstantStepDevice(), ConstantStepDevice()]
+    tile = cell(
+        kind(unit_cell_devices=devices, fast_lr=1.0, units_in_mbatch=False, **fields)
+    )
+    for rate in (0.1, 1e-30, 1e30):
+        tile.set_learning_rate(rate)
+        x, d = vectors(tile, "x", 4), vectors(tile, "d", 4)
+        x[:, 1] = d[:, 0] = 0.0
+        tile.update(x * np.float32(size), d * np.float32(size))
+        for name, values in tile.tile.state()[1].items():
+            assert np.isfinite(values).all(), name
+    tile.copy()
+
+
+def test_weights_beyond_the_range_of_a_gain_are_clipped():
+    # A careful caller makes errors of NumPy's warnings; parts had changed by then.
+    devices = [ConstantStepDevice(), ConstantStepDevice()]
+    tile = cell(TransferCompound(unit_cell_devices=devices, gamma_vec=[1.0, 1e-30]))
+    with np.errstate(all="raise"):
+        tile.tile.set_weights(np.full((OUT, IN), 1e30, dtype=np.float32))
+    last = tile.get_hidden_parameters()
+    assert (last["hidden_weights_1"] == last["max_bound_1"]).all()
+
+
+@pytest.mark.parametrize("res", [0.0, -1.0])
+@pytest.mark.parametrize("mv_type", [AnalogMVType.ONE_PASS, AnalogMVType.BIT_WISE])
+def test_an_exact_product_needs_no_levels(res, mv_type):
+    io = IOParametersIRDropT(is_perfect=True, inp_res=res, mv_type=mv_type)
+    tile = AnalogTile(OUT, IN, SingleRPUConfig(forward=io), rng=1)
+    exact = AnalogTile(
+        OUT, IN, SingleRPUConfig(forward=IOParameters(is_perfect=True)), rng=1
+    )
+    x = vectors(tile, "x", 3)
+    assert np.array_equal(tile.forward(x), exact.forward(x))
+
+
+@pytest.mark.parametrize("res", [1e-8, 1e-45, 1e30, 3e38])
+def test_more_levels_than_are_counted_are_refused(res):
+    io = IOParametersIRDropT(inp_res=res)
+    with pytest.raises(ConfigError, match=r"at most 2\*\*24 steps, got"):
+        AnalogTile(OUT, IN, SingleRPUConfig(forward=io), rng=1)
+
+
+@pytest.mark.parametrize("out_size", [1, 3, 16])
+@pytest.mark.parametrize("kind", PULSED)
+def test_lines_of_zero_get_no_pulses_at_any_rate(kind, out_size):
+    # Neither do those that fill up the lanes of a vector.
+    config = SingleRPUConfig(
+        device=ConstantStepDevice(), update=UpdateParameters(pulse_type=kind)
+    )
+    tile = AnalogTile(out_size, 19, config, rng=1)
+    tile.set_learning_rate(3e38)
+    before = tile.tile.get_weights()
+    x, d = np.zeros(19), np.zeros(out_size)
+    x[3] = d[0] = 1e-3
+    tile.update(x, d)
+    tile.update(x * 1e3, d * 1e3)
+    changed = tile.tile.get_weights() != before
+    assert changed[0, 3] and changed.sum() == 1
+    weights = tile.events()["weights"]
+    assert weights.pulses_up == 0 and weights.pulses_down <= weights.slots

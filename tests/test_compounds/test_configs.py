@@ -16,7 +16,7 @@ from rpupy.configs import (
     DynamicTransferCompound,
     FloatingPointDevice,
     IdealDevice,
-    IOParameters,
+    IOParametersNodal,
     MixedPrecisionCompound,
     OneSidedUnitCell,
     PulseType,
@@ -37,7 +37,11 @@ DEFAULTS = json.loads(
     (Path(__file__).parents[1] / "data" / "compounds.json").read_text()
 )
 TWO = [SoftBoundsDevice(), SoftBoundsDevice()]
-OWN = {"DynamicTransferCompound": {"noise_gate"}}
+OWN = {
+    "DynamicTransferCompound": {"noise_gate"},
+    # Which the reference library has below its Python classes.
+    "MixedPrecisionCompound": {"compute_sparsity"},
+}
 
 
 def default(entry):
@@ -160,9 +164,8 @@ def test_what_is_not_built():
     config.update.pulse_type = PulseType.NONE_WITH_DEVICE
     with pytest.raises(NotImplementedError, match="NONE_WITH_DEVICE"):
         AnalogTile(2, 3, config)
-    cell = TransferCompound(
-        unit_cell_devices=TWO, transfer_forward=IOParameters(v_offset_std=0.1)
-    )
+    wires = IOParametersNodal(r_word_line=1.0)
+    cell = TransferCompound(unit_cell_devices=TWO, transfer_forward=wires)
     with pytest.raises(NotImplementedError, match="transfer_forward"):
         AnalogTile(2, 3, UnitCellRPUConfig(device=cell))
 

@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 
 from rpupy import registry, tiles
-from rpupy.configs import NoiseAggregation, UpdateParameters
+from rpupy.configs import (
+    ConstantStepDevice,
+    NoiseAggregation,
+    SingleRPUConfig,
+    UpdateParameters,
+)
 from rpupy.errors import CudaError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "test_compounds"))
@@ -156,6 +161,39 @@ def test_one_draw_of_noise_for_a_mini_batch_gives_the_same_bits(
         here.update(x, d)
         there.update(x, d)
         same(here, there)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 9])
+def test_signs_of_zero_in_a_digital_matrix(batch: int, backend: str) -> None:
+    # lr d is -0; that of a product with it decides, however few the vectors are.
+    tile = built("mixed")
+    tile.set_learning_rate(1e-30)
+    there = tile._to_backend(backend)
+    x = np.full((batch, SHAPE[1]), -1.0, dtype=np.float32)
+    d = np.full((batch, SHAPE[0]), -1e-30, dtype=np.float32)
+    x[:, ::2] = 1.0
+    start = np.full(SHAPE, -0.0, dtype=np.float32)
+    for each in (tile, there):
+        core = each.tile
+        core._backend.write(core._arrays["hidden_weights_chi"], start)
+        each.update(x, d)
+    same(tile, there)
+    chi = tile.get_hidden_parameters()["hidden_weights_chi"]
+    assert (np.signbit(chi) == (x[0] > 0.0)).all() and not chi.any()
+
+
+@pytest.mark.parametrize("number", [-0.0, 0.0])
+def test_a_reset_bias_keeps_the_sign_of_a_zero(number: float, backend: str) -> None:
+    tile = tiles.AnalogTile(
+        *SHAPE, SingleRPUConfig(device=ConstantStepDevice(reset_std=0.0)), rng=1
+    )
+    parameters = tile.get_hidden_parameters()
+    parameters["reset_bias"] = np.full(SHAPE, number, dtype=np.float32)
+    tile.set_hidden_parameters(parameters)
+    there = tile._to_backend(backend)
+    for each in (tile, there):
+        each.reset()
+    same(tile, there)
 
 
 def nodes(cell: Any) -> list[Any]:

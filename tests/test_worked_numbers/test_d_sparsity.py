@@ -28,6 +28,7 @@ from rpupy.configs import (
     UpdateParameters,
     VectorUnitCell,
 )
+from rpupy.errors import ConfigError
 from rpupy.parameters.base import define
 from rpupy.tiles import AnalogTile
 
@@ -69,7 +70,7 @@ def shares(tile: AnalogTile, d: Any, x: Any = None, batch: int = 1) -> list[dict
     seen = []
     for k in range(0, len(d), batch):
         tile.update(x[k : k + batch], d[k : k + batch])
-        seen.append(tile.get_d_sparsity())
+        seen.append(tile.get_sparsity())
     return seen
 
 
@@ -172,13 +173,55 @@ def test_rows_of_a_mixed_precision_compound() -> None:
     # The first mini-batch is not written. Then rows 0 to 3, of which the first has steps.
     assert of(seen, "d_sparsity") == [0.0, 0.75, 0.75]
     assert set(seen[0]) == {"d_sparsity"}
-    assert tile_of(MixedPrecisionCompound(device=device())).get_d_sparsity() == {}
+    assert tile_of(MixedPrecisionCompound(device=device())).get_sparsity() == {}
 
 
 def test_a_mean_needs_trains_of_its_own_compound() -> None:
     """As running maxima do: pulses of a cell above are none of the compound's."""
     cell = VectorUnitCell(unit_cell_devices=[chopped(), chopped()])
     assert set(shares(tile_of(cell), ERRORS)[0]) == {"last"}
+
+
+# ---- mixed precision -----------------------------------------------------------------
+
+
+def quantised(n_x_bins: int, n_d_bins: int) -> MixedPrecisionCompound:
+    return MixedPrecisionCompound(
+        device=device(),
+        n_x_bins=n_x_bins,
+        n_d_bins=n_d_bins,
+        stoc_round_x=False,
+        stoc_round_d=False,
+        compute_sparsity=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("bins", "expected"),
+    [
+        ((5, 3), [1 / 6, 1 / 4, 1 / 6, 1 / 8, 0.3]),
+        ((4, 4), [0.0, 1 / 6, 1 / 9, 1 / 12, 4 / 15]),
+    ],
+)
+def test_zeros_of_both_sides_of_a_mixed_precision_compound(
+    bins: tuple[int, int], expected: list[float]
+) -> None:
+    x = [[1, 0.3, 0.2], [1, 0, 0], [0, 0, 0], [1, 1, 1], [0, 0, 0]]
+    d = [[1, -0.4], [1, 0], [1, 1], [1, 1], [0, 0]]
+    tile = tile_of(quantised(*bins), 0.1, rows=2, d_sparsity=False)
+    seen = shares(tile, d, x)
+    np.testing.assert_allclose(of(seen, "avg_sparsity"), expected, rtol=1e-6, atol=1e-9)
+    # However the vectors are split; and a new weight starts anew.
+    whole = tile_of(quantised(*bins), 0.1, rows=2, d_sparsity=False)
+    assert shares(whole, d, x, batch=5) == seen[-1:]
+    tile.set_weights(np.zeros((2, 3)))
+    assert tile.get_sparsity() == {"avg_sparsity": 0.0}
+
+
+@pytest.mark.parametrize("bins", [(5, 0), (0, 3)])
+def test_sparsity_is_that_of_levels(bins: tuple[int, int]) -> None:
+    with pytest.raises(ConfigError, match="n_x_bins and n_d_bins above 0"):
+        tile_of(quantised(*bins))
 
 
 # ---- laws ----------------------------------------------------------------------------
@@ -203,7 +246,13 @@ CELLS: dict[str, Any] = {
         transfer_columns=False,
         transfer_update=UpdateParameters(d_sparsity=True, res=0.1, sto_round=True),
     ),
-    "mixed": MixedPrecisionCompound(device=chopped(), n_rows_per_transfer=3),
+    "mixed": MixedPrecisionCompound(
+        device=chopped(),
+        n_rows_per_transfer=3,
+        n_x_bins=5,
+        n_d_bins=7,
+        compute_sparsity=True,
+    ),
 }
 ROUNDED = {"res": 0.1, "sto_round": True}
 
@@ -221,8 +270,8 @@ def test_no_weight_depends_on_it(name: str) -> None:
     assert set(there) <= set(here)
     for key, array in there.items():
         assert np.array_equal(here[key], array), key
-    if name != "written":
-        assert off.get_d_sparsity() == {}
+    if name not in ("written", "mixed"):
+        assert off.get_sparsity() == {}
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -234,10 +283,10 @@ def test_cuda_gives_the_same_bits(name: str, rows: int) -> None:
     for number, batch in enumerate((1, 5, 40)):
         for one in (tile, there):
             one.update(*made_for(number, rows, batch))
-        found = tile.get_d_sparsity()
-        assert found and there.get_d_sparsity() == found
+        found = tile.get_sparsity()
+        assert found and there.get_sparsity() == found
     back = there.cpu()
-    assert back.get_d_sparsity() == tile.get_d_sparsity()
+    assert back.get_sparsity() == tile.get_sparsity()
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -247,11 +296,11 @@ def test_it_is_saved_with_the_tile(name: str, tmp_path: Any) -> None:
     tile.save(tmp_path / "tile.npz")
     loaded = AnalogTile.load(tmp_path / "tile.npz")
     for other in (loaded, tile.copy()):
-        assert other.get_d_sparsity() == tile.get_d_sparsity()
+        assert other.get_sparsity() == tile.get_sparsity()
         one = tile.copy()
         for each in (one, other):
             each.update(*made_for(2, 4, 6))
-        assert one.get_d_sparsity() == other.get_d_sparsity()
+        assert one.get_sparsity() == other.get_sparsity()
 
 
 def test_threads_and_splits_leave_the_last_share_alone() -> None:
@@ -265,8 +314,8 @@ def test_threads_and_splits_leave_the_last_share_alone() -> None:
         set_num_threads(before)
     for k in range(0, 40, 7):
         parts.update(x[k : k + 7], d[k : k + 7])
-    assert 0.0 < whole.get_d_sparsity()["last"] < 1.0
-    assert whole.get_d_sparsity() == parts.get_d_sparsity()
+    assert 0.0 < whole.get_sparsity()["last"] < 1.0
+    assert whole.get_sparsity() == parts.get_sparsity()
 
 
 def test_new_weights_start_a_compound_anew() -> None:
@@ -274,8 +323,8 @@ def test_new_weights_start_a_compound_anew() -> None:
     for tile in (single, compound):
         shares(tile, [ERRORS[0], ERRORS[2]])
         tile.set_weights(np.zeros((4, 3)))
-    assert single.get_d_sparsity() == {"last": 0.75}
-    assert compound.get_d_sparsity() == {"last": 0.0, "d_sparsity": 0.0}
+    assert single.get_sparsity() == {"last": 0.75}
+    assert compound.get_sparsity() == {"last": 0.0, "d_sparsity": 0.0}
 
 
 def test_calls_that_do_nothing_change_nothing() -> None:
@@ -286,7 +335,7 @@ def test_calls_that_do_nothing_change_nothing() -> None:
     tile.update(np.zeros((0, 3)), np.zeros((0, 4)))
     tile.set_learning_rate(0.0)
     tile.update(X, [0, 0, 0, 1])
-    assert tile.get_d_sparsity() == before == {"last": 0.5, "d_sparsity": 0.0}
+    assert tile.get_sparsity() == before == {"last": 0.5, "d_sparsity": 0.0}
 
 
 def test_updates_without_pulses_have_none() -> None:
@@ -314,7 +363,7 @@ def test_devices_of_users_have_it() -> None:
     tile.set_learning_rate(1.0)
     with pytest.raises(RuntimeError, match="the law fails"):
         tile.update(X, ERRORS[1])
-    assert tile.get_d_sparsity() == {"last": 0.75}
+    assert tile.get_sparsity() == {"last": 0.75}
 
 
 def test_a_split_is_named_where_it_matters() -> None:

@@ -11,6 +11,7 @@ F32 = np.float32
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint32]
 SMALLEST_NORMAL = F32(np.finfo(np.float32).tiny)
+LARGEST = np.finfo(np.float32).max
 
 
 def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Any:
