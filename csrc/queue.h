@@ -23,6 +23,15 @@ struct Queues {
   RPUPY_HD MaskOf<F> pending() const { return less_near(ordinal & 3u, fill); }
   RPUPY_HD MaskOf<F> full() const { return less_near(all_lanes_of<UIntOf<F>>(3u), fill); }
 
+  // The ordinal behind the last one.
+  RPUPY_HD UIntOf<F> behind() const { return (ordinal & ~3u) + fill; }
+
+  // The same with bit s for the pulse with ordinal (ordinal & ~1) + s.
+  RPUPY_HD Queues in_pairs() const {
+    const MaskOf<F> second = bit_is_set(ordinal, 1);
+    return {ordinal, select(second, queue >> 2, queue), fill - (ordinal & 2u)};
+  }
+
   // Appends pulses, upwards where the sign bit of `sign` is set; there must be room for them.
   RPUPY_HD void enqueue(UIntOf<F> pulses, UIntOf<F> sign) {
     using U = UIntOf<F>;
@@ -41,13 +50,19 @@ struct PulseRule {
   float dw_min_std;
   uint32_t plane;
 
-  // The next four normals of each crosspoint, times dw_min_std.
+  // What the four pulses draw whose ordinals differ from this one in the last two bits alone.
+  template <class F>
+  RPUPY_HD Block<UIntOf<F>> block(UIntOf<F> crosspoint, UIntOf<F> ordinal) const {
+    using U = UIntOf<F>;
+    const U tag = all_lanes_of<U>(counter_tag(kStreamPulse, plane, 0));
+    return philox(crosspoint, ordinal >> 2, all_lanes_of<U>(0u), tag, keys);
+  }
+
+  // Their normals, times dw_min_std.
   template <class F>
   RPUPY_HD Normals<F> noise(UIntOf<F> crosspoint, UIntOf<F> ordinal) const {
-    using U = UIntOf<F>;
     if (dw_min_std == 0.0f) return {};
-    const U tag = all_lanes_of<U>(counter_tag(kStreamPulse, plane, 0));
-    Normals<F> z = normals<F>(philox(crosspoint, ordinal >> 2, all_lanes_of<U>(0u), tag, keys));
+    Normals<F> z = normals<F>(block<F>(crosspoint, ordinal));
     RPUPY_UNROLL
     for (int s = 0; s < 4; ++s) z.z[s] = z.z[s] * dw_min_std;
     return z;
@@ -90,6 +105,34 @@ struct PulseRule {
     q.ordinal = select(mask, q.ordinal + (done - start), q.ordinal);
     q.queue = select(mask, q.queue >> 4, q.queue);
     q.fill = select(mask, q.fill - done, q.fill);
+  }
+
+  // Up to two pulses on every lane, whose queues are in pairs: those of one pair of normals. Where pulses are few, that is
+  // most of them, for half of the work of four normals.
+  template <class F>
+  RPUPY_HD void apply_pair(UIntOf<F> crosspoint, Queues<F>& q, F& w,
+                           const typename Device::template Cell<F>& cell) const {
+    using U = UIntOf<F>;
+    F z[2] = {};
+    if (dw_min_std != 0.0f) {
+      const Block<U> words = block<F>(crosspoint, q.ordinal);
+      const MaskOf<F> second = bit_is_set(q.ordinal, 1);
+      normal_pair<F>(select(second, words.w[2], words.w[0]), select(second, words.w[3], words.w[1]), z[0], z[1]);
+    }
+    const U start = q.ordinal & 1u;
+    RPUPY_UNROLL
+    for (uint32_t s = 0; s < 2; ++s) {
+      const U position = all_lanes_of<U>(s);
+      const MaskOf<F> active = both(less_near(start, position + 1u), less_near(position, q.fill));
+      const MaskOf<F> up = bit_is_set(q.queue, static_cast<int>(s));
+      const F moved = Device::template pulse<F>(params, cell, w, up, z[s] * dw_min_std);
+      w = select(active, clamp(moved, cell.lowest(), cell.highest()), w);
+    }
+    const U two = all_lanes_of<U>(2u);
+    const U done = select(less_near(two, q.fill), two, q.fill);
+    q.ordinal = q.ordinal + (done - start);
+    q.queue = q.queue >> 2;
+    q.fill = q.fill - done;
   }
 };
 

@@ -31,7 +31,7 @@ struct AggregatedRow {
   int64_t run_lanes(int64_t j, int n, int64_t j0, int64_t live, RowScratch& s, int64_t listed) const {
     const Row exact = {args, rule, row};
     const int64_t at = row + j;
-    exact.prefetch(at + kPrefetchAhead);
+    exact.prefetch(at + kPrefetchAhead, LaneTypes<F>::kLanes);
     const U ordinal = load_wide_part<U>(args.pulse_ordinals + at, n);
     if (args.apparent != nullptr) store(s.before + (j - j0), ordinal);
     F w = load_wide_part<F>(args.weights + at, n);
@@ -60,39 +60,49 @@ struct AggregatedRow {
       store_part(args.pulse_ordinals + at, select(safe, ordinal + sum.all, ordinal), n);
     }
     if (!any(unsafe)) return listed;
-    return listed + append(s.column + listed, lane_numbers_of<U>() + static_cast<uint32_t>(j), unsafe);
+    const auto order = order_of(unsafe);
+    append(s.column + listed, lane_numbers_of<U>() + static_cast<uint32_t>(j), order);
+    return listed + count_of(order);
   }
 
-  // The crosspoints of the list, pulse by pulse.
-  template <bool kRandom>
-  void run_list(int64_t listed, int64_t live, RowScratch& s, int64_t j0) const {
+  // Crosspoints of the list, pulse by pulse.
+  template <class V, bool kRandom>
+  void run_listed(int64_t at, int n, int64_t live, const RowScratch& s) const {
+    using W = UIntOf<V>;
     float* weights = args.weights + row;
     uint32_t* ordinals = args.pulse_ordinals + row;
-    for (int64_t at = 0; at < listed; at += kWideLanes) {
-      const int n = static_cast<int>(listed - at < kWideLanes ? listed - at : kWideLanes);
-      const MaskOf<f32w> mask = first_wide_lanes(n);
-      // Lanes behind the end of the list stand on a column of this block; the mask keeps them from moving it.
-      const u32w column = select(mask, load_wide<u32w>(s.column + at), u32w{} + static_cast<uint32_t>(j0));
-      const u32w crosspoint = column + static_cast<uint32_t>(row);
-      Queues<f32w> q = {gather(ordinals, column), u32w{}, u32w{}};
-      q.fill = q.ordinal & 3u;
-      const typename Row::Cell cell = Row::read_cell([&](int plane) { return gather(args.cell[plane] + row, column); });
-      f32w w = gather(weights, column);
-      for (int64_t k = 0; k < live; ++k) {
-        const u32w x = gather(s.live[k].x, column);
-        for_halves(s.live[k].slots, [&](const Slots& half) {
-          while (any(less_near(u32w{} + kQueueRoom, q.fill))) {
-            rule.template apply<f32w>(q.full(), crosspoint, q, w, cell);
-          }
-          q.enqueue(pulses_of<f32w, kRandom>(x, half), x ^ half.d);
-        });
-      }
-      for (MaskOf<f32w> left = q.pending(); any(left); left = q.pending()) {
-        rule.template apply<f32w>(left, crosspoint, q, w, cell);
-      }
-      scatter(weights, column, w, mask);
-      scatter(ordinals, column, q.ordinal, mask);
+    const MaskOf<V> mask = first_lanes_of<W>(n);
+    // Lanes behind the end stand on the first column of the list; the mask keeps them from moving it.
+    const W column = select(mask, load_wide<W>(s.column + at), W{} + s.column[at]);
+    const W crosspoint = column + static_cast<uint32_t>(row);
+    Queues<V> q = {gather(ordinals, column), W{}, W{}};
+    q.fill = q.ordinal & 3u;
+    const auto cell = Row::template read_cell<V>([&](int plane) { return gather(args.cell[plane] + row, column); });
+    V w = gather(weights, column);
+    for (int64_t k = 0; k < live; ++k) {
+      const W x = gather(s.live[k].x, column);
+      for_halves(s.live[k].slots, [&](const Slots& half) {
+        while (any(less_near(W{} + kQueueRoom, q.fill))) {
+          rule.template apply<V>(q.full(), crosspoint, q, w, cell);
+        }
+        q.enqueue(pulses_of<V, kRandom>(x, half), x ^ half.d);
+      });
     }
+    for (MaskOf<V> left = q.pending(); any(left); left = q.pending()) {
+      rule.template apply<V>(left, crosspoint, q, w, cell);
+    }
+    scatter(weights, column, w, mask);
+    scatter(ordinals, column, q.ordinal, mask);
+  }
+
+  // Most rows have few of them.
+  template <bool kRandom>
+  void run_list(int64_t listed, int64_t live, const RowScratch& s) const {
+    int64_t at = 0;
+    for (; listed - at > kLanes; at += kWideLanes) {
+      run_listed<f32w, kRandom>(at, static_cast<int>(listed - at < kWideLanes ? listed - at : kWideLanes), live, s);
+    }
+    if (at < listed) run_listed<f32v, kRandom>(at, static_cast<int>(listed - at), live, s);
   }
 
   template <bool kRandom>
@@ -103,7 +113,7 @@ struct AggregatedRow {
       const int n = static_cast<int>(j1 - j < kStep ? j1 - j : kStep);
       listed = run_lanes<kRandom>(j, n, j0, live, s, listed);
     }
-    run_list<kRandom>(listed, live, s, j0);
+    run_list<kRandom>(listed, live, s);
   }
 
   void run(int64_t j0, int64_t j1, int64_t live, RowScratch& s) const {

@@ -136,18 +136,35 @@ static void add_tally(const UpdateArgs& args, int64_t at, int n, const Tally<V>&
   }
 }
 
-// What a thread needs for a row: its live words, and the crosspoints whose queues wait for another block of draws.
+constexpr int kMostWaiting = 128;
+
+// Crosspoints whose pulses wait until there are enough of them to fill the lanes of a block of draws, each with all that
+// its pulses read: a list of places to gather from takes longer to work off than this to write.
+struct WaitingList {
+  static constexpr int kRoom = kMostWaiting + 2 * kWideLanes;
+
+  int64_t base;  // crosspoints are numbered from here
+  int count;
+  uint32_t crosspoint[kRoom];
+  uint32_t ordinal[kRoom];
+  uint32_t queue[kRoom];
+  uint32_t fill[kRoom];
+  float weight[kRoom];
+  float cell[kMaxCellPlanes][kRoom];
+};
+
+// What a thread needs for a row: its live words, and crosspoints that have to wait.
 struct RowScratch {
   LiveWord live[2 * kWordsPerChunk];
+  WaitingList list;
   uint32_t column[kColumnsPerBlock + kWideLanes];
-  uint32_t queue[kColumnsPerBlock + kWideLanes];
-  uint32_t fill[kColumnsPerBlock + kWideLanes];
   uint32_t before[kColumnsPerBlock];
   // For the events of the update: pulses of computed counts that wait to be added up, and all pulses of this thread.
   Tally<u32v> waiting;
   int64_t down, up;
 
-  void start_tally() {
+  void start() {
+    list.count = 0;
     waiting = Tally<u32v>{};
     down = up = 0;
   }
@@ -297,10 +314,11 @@ static void make_words(const UpdateArgs& args, const UpdatePlan& plan, const Tra
 // The pulses of one device on the crosspoints of one row.
 template <class Device>
 struct PulseRow {
-  using Cell = typename Device::template Cell<f32w>;
+  template <class F>
+  using CellOf = typename Device::template Cell<F>;
   static constexpr int kPlanes =
       field_count<PulsedCell<f32w>, f32w>() + field_count<typename Device::template Own<f32w>, f32w>();
-  static_assert(kPlanes <= kMaxCellPlanes && sizeof(Cell) == kPlanes * sizeof(f32w), "raise kMaxCellPlanes");
+  static_assert(kPlanes <= kMaxCellPlanes && sizeof(CellOf<f32w>) == kPlanes * sizeof(f32w), "raise kMaxCellPlanes");
   static constexpr int kCrowd = kWideLanes * 3 / 4;  // lanes that make a block of draws worth its price
 
   const UpdateArgs& args;
@@ -308,25 +326,29 @@ struct PulseRow {
   int64_t row;  // first crosspoint
 
   // Reads one value for each plane by `read(plane)`; the fields of a Cell lie in the order of their names.
-  template <class F = f32w, class Read>
-  RPUPY_HD static typename Device::template Cell<F> read_cell(const Read& read) {
-    typename Device::template Cell<F> cell;
+  template <class F, class Read>
+  RPUPY_HD static CellOf<F> read_cell(const Read& read) {
+    CellOf<F> cell;
     F* field = reinterpret_cast<F*>(&cell);
 #pragma GCC unroll 12
     for (int plane = 0; plane < kPlanes; ++plane) field[plane] = read(plane);
     return cell;
   }
 
-  // Too many planes alternate, in rows that are too short, for the processor to foresee them.
-  RPUPY_HD void prefetch(int64_t at) const {
-    __builtin_prefetch(args.weights + at);
-    __builtin_prefetch(args.pulse_ordinals + at);
+  // Too many planes alternate, in rows that are too short, for the processor to foresee them. A line of a cache has 16
+  // crosspoints.
+  RPUPY_HD void prefetch(int64_t at, int lanes = kWideLanes) const {
+#pragma GCC unroll 2
+    for (int64_t line = at; line < at + lanes; line += 16) {
+      __builtin_prefetch(args.weights + line);
+      __builtin_prefetch(args.pulse_ordinals + line);
 #pragma GCC unroll 12
-    for (int plane = 0; plane < kPlanes; ++plane) __builtin_prefetch(args.cell[plane] + at);
+      for (int plane = 0; plane < kPlanes; ++plane) __builtin_prefetch(args.cell[plane] + line);
+    }
   }
 
   template <class F = f32w>
-  RPUPY_HD typename Device::template Cell<F> load_cell(int64_t at, int n) const {
+  RPUPY_HD CellOf<F> load_cell(int64_t at, int n) const {
     return read_cell<F>([&](int plane) { return load_wide_part<F>(args.cell[plane] + at, n); });
   }
 
@@ -334,7 +356,7 @@ struct PulseRow {
   // keeps its queues in registers that way.
   __attribute__((noinline)) void drain(int64_t at, int n, Queues<f32w>& queues) const {
     const u32w crosspoint = wide_lane_numbers() + static_cast<uint32_t>(at);
-    const Cell cell = load_cell(at, n);
+    const CellOf<f32w> cell = load_cell(at, n);
     f32w w = load_wide_part<f32w>(args.weights + at, n);
     Queues<f32w> q = {queues.ordinal, queues.queue, queues.fill};
     for (;;) {
@@ -390,15 +412,18 @@ struct PulseRow {
     queues.fill = q.fill;
   }
 
-  // One set of lanes. Pulses that too few lanes share go to the list in `s`; returns its new length.
+  // One set of lanes.
   template <bool kRandom>
-  int64_t run_lanes(int64_t j, int n, int64_t j0, int64_t live, RowScratch& s, int64_t listed) const {
+  void run_lanes(int64_t j, int n, int64_t j0, int64_t live, RowScratch& s) const {
     const int64_t at = row + j;
     prefetch(at + kPrefetchAhead);
     const u32w before = load_wide_part<u32w>(args.pulse_ordinals + at, n);
-    Queues<f32w> q = {before, {}, {}};
+    // Not in one brace: GCC would clear the queues in memory first.
+    Queues<f32w> q;
+    q.ordinal = before;
+    q.queue = u32w{};
+    q.fill = before & 3u;
     if (args.apparent != nullptr) store(s.before + (j - j0), before);
-    q.fill = q.ordinal & 3u;
     Tally<u32w> tally = {};
     if (kRandom && args.pulse_counters == nullptr) {
       count<kRandom, false>(j, n, live, s, q, tally);
@@ -407,48 +432,134 @@ struct PulseRow {
       if (args.pulse_counters != nullptr) add_tally(args, at, n, tally);
       if (!kRandom) s.wait(tally);
     }
+    // A store makes memory travel back, too: with few pulses most sets of lanes have none.
+    const u32w behind = q.behind();
+    if (any(negate(equal(before, behind)))) store_part(args.pulse_ordinals + at, behind, n);
     if (count_lanes(q.full()) >= kCrowd) drain(at, n, q);
     MaskOf<f32w> pending = both(q.pending(), first_wide_lanes(n));
-    if (count_lanes(pending) >= kCrowd / 2) {
-      const Cell cell = load_cell(at, n);
+    if (count_lanes(pending) >= kCrowd) {
+      const CellOf<f32w> cell = load_cell(at, n);
       f32w w = load_wide_part<f32w>(args.weights + at, n);
       rule.template apply<f32w>(pending, wide_lane_numbers() + static_cast<uint32_t>(at), q, w, cell);
       store_part(args.weights + at, w, n);
       pending = both(pending, not_zero(q.fill));
     }
-    // A store makes memory travel back, too: with few pulses most crosspoints only wait in the list, or have none.
-    if (any(negate(equal(before, q.ordinal)))) store_part(args.pulse_ordinals + at, q.ordinal, n);
-    return listed + enlist(wide_lane_numbers() + static_cast<uint32_t>(j), q, pending, s, listed);
+    if (!any(pending)) return;
+    put<f32w>(
+        pending, wide_lane_numbers() + static_cast<uint32_t>(at - s.list.base), q.in_pairs(),
+        load_wide_part<f32w>(args.weights + at, n),
+        [&](int plane) { return load_wide_part<f32w>(args.cell[plane] + at, n); }, s.list);
+    if (s.list.count >= kMostWaiting) work_off(s.list, false);
   }
 
-  RPUPY_HD static int enlist(u32w column, const Queues<f32w>& q, MaskOf<f32w> pending, RowScratch& s, int64_t at) {
-    if (!any(pending)) return 0;
-    append(s.column + at, column, pending);
-    append(s.queue + at, q.queue, pending);
-    return append(s.fill + at, q.fill, pending);
-  }
-
-  // The crosspoints of the list, block of four after block of four. A list overwrites only what has been read of it.
-  void run_list(int64_t listed, RowScratch& s, int64_t j0) const {
+  // The pulses of some slots of d on columns of a list, with the words of x that they have there.
+  template <bool kRandom>
+  void run_columns(const uint32_t* columns, const uint32_t* words, int64_t listed, const Slots& slots,
+                   WaitingList& list) const {
     float* weights = args.weights + row;
     uint32_t* ordinals = args.pulse_ordinals + row;
-    while (listed > 0) {
-      int64_t left = 0;
-      for (int64_t at = 0; at < listed; at += kWideLanes) {
-        const int n = static_cast<int>(listed - at < kWideLanes ? listed - at : kWideLanes);
-        const MaskOf<f32w> mask = first_wide_lanes(n);
-        // Lanes behind the end of the list stand on a column of this block; the mask keeps them from moving it.
-        const u32w column = select(mask, load_wide<u32w>(s.column + at), u32w{} + static_cast<uint32_t>(j0));
-        Queues<f32w> q = {gather(ordinals, column), load_wide<u32w>(s.queue + at), load_wide<u32w>(s.fill + at)};
-        const Cell cell = read_cell([&](int plane) { return gather(args.cell[plane] + row, column); });
-        f32w w = gather(weights, column);
-        rule.template apply<f32w>(mask, column + static_cast<uint32_t>(row), q, w, cell);
-        scatter(weights, column, w, mask);
-        scatter(ordinals, column, q.ordinal, mask);
-        left += enlist(column, q, both(mask, not_zero(q.fill)), s, left);
+    for (int64_t at = 0; at < listed; at += kWideLanes) {
+      const int n = static_cast<int>(listed - at < kWideLanes ? listed - at : kWideLanes);
+      const MaskOf<f32w> inside = first_wide_lanes(n);
+      // Lanes behind the end stand on the first column; no mask lets them move it.
+      const u32w column = select(inside, load_wide<u32w>(columns + at), u32w{} + columns[0]);
+      const u32w word = load_wide<u32w>(words + at);
+      const u32w pulses = pulses_of<f32w, kRandom>(word, slots);
+      MaskOf<f32w> hit = both(inside, not_zero(pulses));
+      if (!any(hit)) continue;
+      Queues<f32w> q;
+      q.ordinal = gather(ordinals, column);
+      q.queue = u32w{};
+      q.fill = q.ordinal & 3u;
+      q.enqueue(pulses, word ^ slots.d);
+      const u32w behind = q.behind();
+      q = q.in_pairs();
+      f32w w = gather(weights, column);
+      const CellOf<f32w> cell = read_cell<f32w>([&](int plane) { return gather(args.cell[plane] + row, column); });
+      scatter(ordinals, column, behind, hit);
+      if (count_lanes(hit) >= kCrowd) {
+        rule.template apply_pair<f32w>(column + static_cast<uint32_t>(row), q, w, cell);
+        const MaskOf<f32w> more = both(hit, not_zero(q.fill));
+        scatter(weights, column, w, both(hit, negate(more)));
+        if (!any(more)) continue;
+        hit = more;
       }
-      listed = left;
+      const f32w* field = reinterpret_cast<const f32w*>(&cell);
+      put<f32w>(
+          hit, column + static_cast<uint32_t>(row - list.base), q, w, [&](int plane) { return field[plane]; }, list);
+      if (list.count >= kMostWaiting) work_off(list, false);
     }
+  }
+
+  // Crosspoints of this row can be listed.
+  void start_list(WaitingList& list) const {
+    if (list.count > 0 && row + args.tile.in_size - list.base <= INT32_MAX) return;
+    work_off(list, true);
+    list.base = row;
+  }
+
+  // Puts the lanes of `mask` on the list. `read(plane)` is what they have there.
+  template <class F, class Read>
+  RPUPY_HD static void put(MaskOf<F> mask, UIntOf<F> crosspoint, const Queues<F>& pairs, F w, const Read& read,
+                           WaitingList& list) {
+    const auto order = order_of(mask);
+    const int at = list.count;
+    append(list.crosspoint + at, crosspoint, order);
+    append(list.ordinal + at, pairs.ordinal, order);
+    append(list.queue + at, pairs.queue, order);
+    append(list.fill + at, pairs.fill, order);
+    append(list.weight + at, w, order);
+#pragma GCC unroll 12
+    for (int plane = 0; plane < kPlanes; ++plane) append(list.cell[plane] + at, read(plane), order);
+    list.count = at + count_of(order);
+  }
+
+  // One block of draws for `n` crosspoints of the list, from `at` on; those with further pulses go back to its end.
+  template <class F>
+  RPUPY_HD void work_off_block(int at, int n, WaitingList& list) const {
+    using U = UIntOf<F>;
+    const MaskOf<F> mask = first_lanes_of<U>(n);
+    const U crosspoint = load_wide<U>(list.crosspoint + at);
+    Queues<F> q = {load_wide<U>(list.ordinal + at), load_wide<U>(list.queue + at), load_wide<U>(list.fill + at)};
+    const CellOf<F> cell = read_cell<F>([&](int plane) { return load_wide<F>(list.cell[plane] + at); });
+    F w = load_wide<F>(list.weight + at);
+    rule.template apply_pair<F>(crosspoint + static_cast<uint32_t>(list.base), q, w, cell);
+    const MaskOf<F> more = both(mask, not_zero(q.fill));
+    scatter(args.weights + list.base, crosspoint, w, both(mask, negate(more)));
+    const F* field = reinterpret_cast<const F*>(&cell);
+    if (any(more)) put<F>(more, crosspoint, q, w, [&](int plane) { return field[plane]; }, list);
+  }
+
+  // Blocks that fill the lanes; with `all` the others, too, until the list is empty. The list grows from its beginning
+  // again while it is read, over what has been read of it.
+  __attribute__((noinline)) void work_off(WaitingList& list, bool all) const {
+    do {
+      const int listed = list.count;
+      list.count = 0;
+      int at = 0;
+      for (; at + kWideLanes <= listed; at += kWideLanes) work_off_block<f32w>(at, kWideLanes, list);
+      const int left = listed - at;
+      if (!all) {
+        move(at, left, list);
+      } else if (left > kLanes) {
+        work_off_block<f32w>(at, left, list);
+      } else if (left > 0) {
+        work_off_block<f32v>(at, left, list);
+      }
+    } while (all && list.count > 0);
+  }
+
+  // Less than a set of lanes of the list from `at` on becomes its end.
+  static void move(int at, int n, WaitingList& list) {
+    const auto take = [&](auto* values) { store(values + list.count, load_wide<u32w>(values + at)); };
+    take(list.crosspoint);
+    take(list.ordinal);
+    take(list.queue);
+    take(list.fill);
+    const auto take_floats = [&](float* values) { take(reinterpret_cast<uint32_t*>(values)); };
+    take_floats(list.weight);
+    for (int plane = 0; plane < kPlanes; ++plane) take_floats(list.cell[plane]);
+    list.count += n;
   }
 
   // Fresh apparent weights for the crosspoints that had a pulse.
@@ -467,16 +578,22 @@ struct PulseRow {
     }
   }
 
+  // Pulses may be left on the list of `s`.
   void run(int64_t j0, int64_t j1, int64_t live, RowScratch& s) const {
     const bool random = update_params(args).kind() == kRandomTrains;
-    int64_t listed = 0;
+    start_list(s.list);
     for (int64_t j = j0; j < j1; j += kWideLanes) {
       const int n = static_cast<int>(j1 - j < kWideLanes ? j1 - j : kWideLanes);
-      listed = random ? run_lanes<true>(j, n, j0, live, s, listed) : run_lanes<false>(j, n, j0, live, s, listed);
+      if (random) {
+        run_lanes<true>(j, n, j0, live, s);
+      } else {
+        run_lanes<false>(j, n, j0, live, s);
+      }
     }
-    run_list(listed, s, j0);
     if (!random) s.add_waiting();
-    if (args.apparent != nullptr) show(j0, j1, s);
+    if (args.apparent == nullptr) return;
+    work_off(s.list, true);
+    show(j0, j1, s);
   }
 };
 
@@ -567,7 +684,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
 
   run_team(plan.threads, [&](const Member& member) {
     RowScratch& rows = scratch.of(member.number);
-    rows.start_tally();
+    rows.start();
     int64_t from, to;
     member.share(args.batch, 1, from, to);
     for (int64_t b = from; b < to; ++b) scratch.scales[b] = scales_of(args, b);
@@ -630,6 +747,7 @@ static void update_pulsed(const UpdateArgs& args, void* scratch_base) {
           }
           PulseRow<Device>{args, rule, i * args.tile.in_size}.run(j0, j1, live, rows);
         }
+        PulseRow<Device>{args, rule, 0}.work_off(rows.list, true);
       }
       meet(member);
     }

@@ -9,9 +9,12 @@ namespace RPUPY_ISA_NAME {
 // Lines and crosspoints of a row that are not done with yet.
 struct RowEvents {
   RowScratch rows;
-  uint32_t column[kColumnsPerBlock + kLanes];
-  uint32_t value[kColumnsPerBlock + kLanes];  // of x, and then the word that it makes
+  uint32_t column[kColumnsPerBlock + kWideLanes];
+  uint32_t value[kColumnsPerBlock + kWideLanes];  // of x, and then the word that it makes
+  uint32_t word[kColumnsPerBlock + kWideLanes];   // of each column, where most sets of lanes have pulses
 };
+
+constexpr int64_t kFewColumns = 8;  // one of so many columns with pulses is few
 
 static int write_rows_threads(const UpdateArgs& args) {
   return worthwhile_threads(args.tile.threads, args.window.rows * args.tile.in_size * 4);
@@ -30,7 +33,6 @@ static bool writes_rows(const UpdateArgs& args) {
 template <class Device>
 struct WrittenRow {
   using Row = PulseRow<Device>;
-  using Cell = typename Device::template Cell<f32v>;
 
   const UpdateArgs& args;
   PulseRule<Device> rule;
@@ -48,8 +50,12 @@ struct WrittenRow {
       const f32v value = load_part(x + j, n);
       const Mask some = not_zero(bits_of(magnitude(value)));
       if (!any(some)) continue;
-      append(e.column + listed, lane_numbers() + static_cast<uint32_t>(j), some);
-      listed += append(e.value + listed, bits_of(value), some);
+      // Most inputs make a pulse, and making the words takes the time that memory needs.
+      Row{args, rule, first()}.prefetch(first() + j, kLanes);
+      const Order order = order_of(some);
+      append(e.column + listed, lane_numbers() + static_cast<uint32_t>(j), order);
+      append(e.value + listed, bits_of(value), order);
+      listed += order.count;
     }
     return listed;
   }
@@ -72,33 +78,34 @@ struct WrittenRow {
       const u32v received = select(hit, pulses, u32v{});
       e.rows.waiting.all = e.rows.waiting.all + received;
       e.rows.waiting.up = e.rows.waiting.up + (received & shift_right_signed(word ^ slots.d, 31));
-      append(e.column + left, column, hit);
-      left += append(e.value + left, word, hit);
+      const Order order = order_of(hit);
+      append(e.column + left, column, order);
+      append(e.value + left, word, order);
+      left += order.count;
     }
     return left;
   }
 
-  // Pulse by pulse.
+  // Pulse by pulse. Some may be left on the list of waiting crosspoints.
   template <bool kRandom>
-  void run_pulses(int64_t j0, int64_t listed, const Slots& slots, RowEvents& e) const {
-    const uint32_t* ordinals = args.pulse_ordinals + first();
+  void run_pulses(int64_t j0, int64_t j1, int64_t listed, const Slots& slots, RowEvents& e) const {
+    const Row row = {args, rule, first()};
+    // Whole lines of memory cost less than a place here and a place there. (A row counts the pulses of computed counts,
+    // which are counted already.)
+    if (kRandom && listed * kFewColumns > j1 - j0) {
+      __builtin_memset(e.word, 0, sizeof e.word);
+      for (int64_t k = 0; k < listed; ++k) e.word[e.column[k] - j0] = e.value[k];
+      int64_t live = 0;
+      for_halves(slots, [&](const Slots& half) { e.rows.live[live++] = {e.word - j0, half}; });
+      row.run(j0, j1, live, e.rows);
+      return;
+    }
+    row.start_list(e.rows.list);
+    bool again = false;
     for_halves(slots, [&](const Slots& half) {
-      int64_t waiting = 0;
-      for (int64_t at = 0; at < listed; at += kLanes) {
-        const int n = static_cast<int>(listed - at < kLanes ? listed - at : kLanes);
-        const Mask mask = first_lanes(n);
-        const u32v column = select(mask, load(e.column + at), u32v{} + static_cast<uint32_t>(j0));
-        const u32v word = load_part(e.value + at, n);
-        Queues<f32v> q = {gather(ordinals, column), {}, {}};
-        q.fill = q.ordinal & 3u;
-        const u32v pulses = pulses_of<f32v, kRandom>(word, half);
-        q.enqueue(pulses, word ^ half.d);
-        const Mask some = both(not_zero(pulses), mask);
-        append(e.rows.column + waiting, column, some);
-        append(e.rows.queue + waiting, q.queue, some);
-        waiting += append(e.rows.fill + waiting, q.fill, some);
-      }
-      Row{args, rule, first()}.run_list(waiting, e.rows, j0);
+      if (again) row.work_off(e.rows.list, true);
+      row.template run_columns<kRandom>(e.column, e.value, listed, half, e.rows.list);
+      again = true;
     });
   }
 
@@ -113,10 +120,8 @@ struct WrittenRow {
       const Mask mask = first_lanes(n);
       const u32v column = select(mask, load(e.column + at), u32v{} + static_cast<uint32_t>(j0));
       const u32v word = load_part(e.value + at, n);
-      Cell cell;
-      f32v* field = reinterpret_cast<f32v*>(&cell);
-#pragma GCC unroll 12
-      for (int plane = 0; plane < Row::kPlanes; ++plane) field[plane] = gather(args.cell[plane] + first(), column);
+      const auto cell =
+          Row::template read_cell<f32v>([&](int plane) { return gather(args.cell[plane] + first(), column); });
       const f32v w = gather(weights, column);
       const u32v ordinal = gather(ordinals, column);
       Aggregate<Device, f32v> sum;
@@ -130,8 +135,10 @@ struct WrittenRow {
       scatter(weights, column, clamp(outcome.weight(noise), cell.lowest(), cell.highest()), safe);
       scatter(ordinals, column, ordinal + sum.all, safe);
       if (!any(unsafe)) continue;
-      append(e.column + left, column, unsafe);
-      left += append(e.value + left, word, unsafe);
+      const Order order = order_of(unsafe);
+      append(e.column + left, column, order);
+      append(e.value + left, word, order);
+      left += order.count;
     }
     return left;
   }
@@ -157,7 +164,7 @@ struct WrittenRow {
       if constexpr (aggregation_of<Device>(0) != kPulseByPulse) {
         if (aggregates) listed = run_together<kRandom>(j0, listed, slots, e);
       }
-      run_pulses<kRandom>(j0, listed, slots, e);
+      run_pulses<kRandom>(j0, j1, listed, slots, e);
     }
     e.rows.add_waiting();
   }
@@ -173,7 +180,7 @@ static void write_rows(const UpdateArgs& args, void* scratch) {
   run_team(write_rows_threads(args), [&](const Member& member) {
     RowEvents& e =
         *reinterpret_cast<RowEvents*>(static_cast<char*>(scratch) + member.number * round_up(sizeof(RowEvents), 64));
-    e.rows.start_tally();
+    e.rows.start();
     int64_t from, to;
     member.share(args.window.rows, 1, from, to);
     for (int64_t k = from; k < to; ++k) {
@@ -184,6 +191,7 @@ static void write_rows(const UpdateArgs& args, void* scratch) {
         row.template run<false>(params.aggregates(), e);
       }
     }
+    PulseRow<Device>{args, rule, 0}.work_off(e.rows.list, true);
     if (args.tally != nullptr) {
       __atomic_fetch_add(args.tally + kPulsesDown, e.rows.down, __ATOMIC_RELAXED);
       __atomic_fetch_add(args.tally + kPulsesUp, e.rows.up, __ATOMIC_RELAXED);
