@@ -297,9 +297,9 @@ RPUPY_HD Mask first_lanes(int n) { return less(lane_numbers(), u32v{} + static_c
 
 // ---- two vectors side by side ---------------------------------------------------------------------
 
-// Chains of dependent operations leave half of the units idle that a vector of 8 lanes could use; two of them, step by
-// step, fill these. A vector of AVX-512 does so by itself, and the baseline calls a function for each fma anyway.
-#if defined(__AVX2__) && !defined(__AVX512F__)
+// A chain of dependent operations leaves most of the units idle; two of them, step by step, fill more. The baseline calls a
+// function for each fma anyway.
+#if defined(__AVX2__)
 #define RPUPY_PAIRS 1
 #endif
 

@@ -31,7 +31,7 @@ struct AggregatedRow {
   int64_t run_lanes(int64_t j, int n, int64_t j0, int64_t live, RowScratch& s, int64_t listed) const {
     const Row exact = {args, rule, row};
     const int64_t at = row + j;
-    exact.prefetch(at + kPrefetchAhead);
+    exact.prefetch(at + kPrefetchAhead, LaneTypes<F>::kLanes);
     const U ordinal = load_wide_part<U>(args.pulse_ordinals + at, n);
     if (args.apparent != nullptr) store(s.before + (j - j0), ordinal);
     F w = load_wide_part<F>(args.weights + at, n);
