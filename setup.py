@@ -105,11 +105,10 @@ LIBRARIES = [
 # RPUPY_CUDA=auto builds _cuda if nvcc is there and works, 1 insists on it, 0 leaves it out.
 CUDA_WANTED = os.environ.get("RPUPY_CUDA", "auto")
 # Contraction, flushing and approximate division would change bits.
-NVCC_FLAGS = [
-    *("-std=c++17", "-O3"),
-    *("--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"),
-    *("-Xcompiler", "-ffp-contract=off,-fPIC,-fvisibility=hidden"),
-]
+NVCC_FLAGS = (
+    "-std=c++17 -O3 --fmad=false --ftz=false --prec-div=true --prec-sqrt=true"
+    " -Xcompiler -ffp-contract=off,-fPIC,-fvisibility=hidden"
+)
 
 
 def cuda_architectures() -> list[str]:
@@ -182,7 +181,7 @@ class BuildExt(build_ext):
             if self.force or not target.exists() or target.stat().st_mtime < newest:
                 # Under another name until it is whole.
                 part = target.with_suffix(".part.o")
-                flags = [*NVCC_FLAGS, *cuda_architectures()]
+                flags = [*NVCC_FLAGS.split(), *cuda_architectures()]
                 subprocess.run([nvcc, *flags, "-c", source, "-o", part], check=True)
                 part.replace(target)
             return str(target)

@@ -31,8 +31,11 @@ ENTRY = re.compile(
 def flags_of_the_build() -> list[str]:
     """Read NVCC_FLAGS from setup.py, which cannot be imported without building."""
     for node in ast.parse((TREE / "setup.py").read_text()).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == "NVCC_FLAGS":
-            return list(ast.literal_eval(node.value))
+        if (
+            isinstance(node, ast.Assign)
+            and ast.unparse(node.targets[0]) == "NVCC_FLAGS"
+        ):
+            return ast.literal_eval(node.value).split()
     raise SystemExit("setup.py has no NVCC_FLAGS")
 
 

@@ -307,6 +307,7 @@ inline ProductArgs read_args(const CompoundArgs& compound, const CompoundNode& o
   args.batch = 1;
   args.backward = columns ? 0 : 1;
   args.io = owner.read_io;
+  args.lines = owner.read_lines;
   args.ordinal = ordinal;
   args.stream = kStreamProduct + 5 * kPassRead;
   if (node.update.tally != nullptr) args.rounds = node.update.tally + kReadRounds;
@@ -466,6 +467,8 @@ class Compound {
 
   // A pulsed update of a node: `p` with everything but the granularity and the rates.
   void pulse(const Node& node, PulseBatch p, int64_t m_batch) {
+    // Without a rate nothing happens, and nothing counts: a write of steps of 0 moves no schedule of its target.
+    if (p.lr == 0.0f) return;
     p.granularity = node.granularity;
     const float lr = p.lr;
     const bool whole = p.window.rows == 0 && p.window.columns == 0;

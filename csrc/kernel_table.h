@@ -213,6 +213,7 @@ struct CompoundNode {
   // Of all others.
   const float* params;
   const float* read_io;
+  LineParams read_lines;    // what the lines of its reads have of their own
   int32_t reads_are_local;  // a slice of the array is all that a read of it depends on
   const float* write_update;
   int32_t hides_nothing;  // the last child is what products see

@@ -21,6 +21,7 @@ import contextlib
 import enum
 import faulthandler
 import hashlib
+import importlib
 import inspect
 import io
 import itertools
@@ -41,12 +42,18 @@ import attrs
 import numpy as np
 
 from rpupy import registry
+from rpupy.configs.compounds import Cell
 from rpupy.configs.devices import Device
 from rpupy.errors import BackendUnavailableError, StateError
 from rpupy.parameters import definition
 from rpupy.parameters.base import Parameters, RPUConfigBase
+from rpupy.parameters.io import IOParametersNodal
 from rpupy.rpu_base import cuda
+from rpupy.testing.bench import configuration_of
 from rpupy.tiles import load
+
+# Loading looks there for classes that it does not know: memory that is not the file's.
+importlib.import_module("rpupy.presets")
 
 #: What a call may raise. NumPy's FloatingPointError is the caller's wish.
 REFUSALS = (
@@ -155,24 +162,81 @@ def like(rnd: Rnd, value: Any) -> Any:
     if isinstance(value, float):
         return rnd.choice([number(rnd), value * rnd.uniform(0.5, 2.0)])
     if isinstance(value, Device):
-        return rnd.choice(registered(Device))()
+        return device(rnd)
+    if isinstance(value, Parameters):
+        # Another class of such parts, if there is one.
+        family = [cls for cls in type(value).__mro__ if issubclass(cls, Parameters)]
+        return rnd.choice(registered(family[family.index(Parameters) - 1]))()
+    if isinstance(value, list):
+        if rnd.randrange(2):
+            return [device(rnd, 1) for _ in range(rnd.randrange(4))]
+        return [number(rnd) for _ in range(rnd.randrange(5))]
     return rnd.choice(NONSENSE)
+
+
+def device(rnd: Rnd, depth: int = 2) -> Device:
+    """Draw a device, or a cell with devices and cells inside."""
+    cells = registered(Cell)
+    plain = [cls for cls in registered(Device) if cls not in cells]
+    made: Any = rnd.choice(cells if depth and rnd.randrange(3) else plain)()
+    for field in attrs.fields(type(made)):
+        if field.metadata.get("kind") == "parts":
+            members = [device(rnd, depth - 1) for _ in range(rnd.choice([1, 2, 2, 3]))]
+            # What follows the second of a transfer compound has to be like it.
+            members[2:] = members[1:2] * len(members[2:])
+            while not taken(made, field.name, members):
+                members = [device(rnd, 0) for _ in members]
+        elif field.name == "device" and depth:
+            taken(made, field.name, device(rnd, depth - 1))
+    return made
+
+
+def taken(owner: Any, name: str, value: Any) -> bool:
+    """Set a field if it takes this value."""
+    try:
+        setattr(owner, name, value)
+    except REFUSALS as error:
+        said(error)
+        return False
+    return True
+
+
+#: Settings that change which kernels run; of many fields, chance would take them rarely.
+SWITCHES = {
+    "forward": ("mv_type", "is_perfect", "noise_management", "bound_management"),
+    "backward": ("mv_type", "is_perfect", "noise_management", "bound_management"),
+    "update": ("pulse_type", "noise_aggregation", "update_bl_management", "fixed_bl"),
+}
 
 
 def configuration(rnd: Rnd, refused: collections.Counter) -> RPUConfigBase:
     """Draw a configuration; what its fields refuse is counted and left at its default."""
     kinds = [cls for cls in registered(RPUConfigBase) if cls.tile_kind]
-    config = rnd.choice(kinds)()
+    config: Any = rnd.choice(kinds)()
+    if rnd.randrange(4):
+        with contextlib.suppress(*REFUSALS):
+            config = configuration_of(device(rnd))
+    for name, fields in SWITCHES.items():
+        part = getattr(config, name, None)
+        if part is not None and rnd.randrange(8) == 0:
+            taken(config, name, like(rnd, part))
+            part = getattr(config, name)
+        if part is not None and rnd.randrange(2):
+            switch = rnd.choice(fields)
+            taken(part, switch, like(rnd, getattr(part, switch)))
     for _ in range(rnd.randrange(8)):
         owner: Any = config
         while True:
             field = rnd.choice(attrs.fields(type(owner)))
             value = getattr(owner, field.name)
-            # A device is exchanged as a whole more often than not.
+            if isinstance(value, list) and value and rnd.randrange(4):
+                value = rnd.choice(value)
+            # A part is exchanged as a whole now and then, a device more often.
             into = isinstance(value, Parameters) and (
-                not isinstance(value, Device) or rnd.random() < 0.7
+                rnd.random() < (0.7 if isinstance(value, Device) else 0.95)
             )
             if not into or not attrs.fields(type(value)):
+                value = getattr(owner, field.name)
                 break
             owner = value
         refused["calls"] += 1
@@ -382,8 +446,11 @@ def saved_tile(rnd: Rnd, folder: Path) -> bytes:
     ignored: collections.Counter = collections.Counter()
     while True:
         tile = new_tile(rnd, ignored)
-        if rnd.randrange(4) == 0:
-            # Large enough for memory to be told from what is always needed.
+        parts = (getattr(tile.rpu_config, name, None) for name in SWITCHES)
+        solved = any(isinstance(part, IOParametersNodal) for part in parts)
+        if rnd.randrange(4) == 0 and not solved:
+            # Large enough for memory to be told from what is always needed, and no system of
+            # equations that takes seconds.
             tile = type(tile)(60, 80, tile.rpu_config, rng=rnd.randrange(2**32))
         with np.errstate(all="ignore"):
             try:

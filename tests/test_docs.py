@@ -105,6 +105,21 @@ def test_every_public_module_has_its_place(make_api: Any) -> None:
     assert listed | set(make_api.ELSEWHERE) == modules
 
 
+def test_the_page_of_the_design_has_every_room() -> None:
+    text = (TREE / "docs" / "design.md").read_text(encoding="utf-8")
+    files = [*TREE.glob("rpupy/*.py"), *TREE.glob("csrc/*.h")]
+    files += [
+        path
+        for path in TREE.glob("rpupy/rpu_base/*.p*")
+        if path.suffix in (".py", ".pyx", ".pxd", ".pxi")
+    ]
+    assert len(files) > 30
+    rooms = {f"`{path.name}`" for path in files if path.name != "__init__.py"}
+    rooms |= {f"{path.name}/" for path in TREE.glob("rpupy/*/") if path.name[0] != "_"}
+    for room in sorted(rooms):
+        assert room in text or room[1:] in text, room
+
+
 def test_pages_that_sources_name_are_there() -> None:
     pages = {path.name for path in (*TREE.glob("*.md"), *TREE.glob("docs/*.md"))}
     for folder in ("rpupy", "csrc", "cuda", "tests", "benchmarks", "examples"):

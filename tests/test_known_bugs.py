@@ -44,6 +44,7 @@ from rpupy.configs import (
     UpdateParameters,
     WeightNoiseType,
 )
+from rpupy.configs.utils import IOParametersIRDropT
 from rpupy.parameters import define
 from rpupy.parasitics import effective_weights
 from rpupy.rpu_base import _cpu
@@ -798,6 +799,72 @@ PATHS = {
 }
 
 
+#: Arrays that are read in time slices, in every way, and whether wires count.
+SLICED = {
+    f"{mv_type.name.lower()}{'-wires' if ir_drop else ''}": {
+        "mv_type": mv_type,
+        "ir_drop": ir_drop,
+        "inp_res": 1 / 30,
+    }
+    for mv_type in (
+        AnalogMVType.ONE_PASS,
+        AnalogMVType.SPLIT_MODE,
+        AnalogMVType.BIT_WISE,
+    )
+    for ir_drop in (0.0, 1.0)
+}
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if "backward" not in path])
+@pytest.mark.parametrize("name", SLICED)
+def test_every_path_of_time_slices_shows_the_noise(name, path, tile_of):
+    """405 to 408, for arrays that are read in time slices: each conversion has noise."""
+    io = IOParametersIRDropT(
+        out_res=0.0,
+        out_bound=0.0,
+        out_noise=0.25,
+        noise_management=NoiseManagementType.NONE,
+        bound_management=BoundManagementType.NONE,
+        **SLICED[name],
+    )
+    tile = tile_of(IdealDevice(), forward=io)
+    tile.set_weights(np.zeros((7, 9)))
+    shown = np.ravel(PATHS[path](tile, numbers((400, 9), 1), numbers((400, 7), 2)))
+    # The significance of the bits of a product: 4 bits at this resolution.
+    weights = {"split_mode": [1, 2**io.split_mode_bit_shift], "bit_wise": [1, 2, 4, 8]}
+    noise = 0.25 * np.linalg.norm(weights.get(name.removesuffix("-wires"), [1]))
+    statistics.assert_mean(shown / noise, 0.0, 1.0)
+    statistics.assert_variance(shown / noise, 1.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38, -3e38, 1e-45, 1e-39, 0.0])
+@pytest.mark.parametrize("name", SLICED)
+def test_garbage_into_time_slices_terminates(name, value, tile_of):
+    """642, for arrays that are read in time slices, in training and in evaluation."""
+    io = IOParametersIRDropT(**SLICED[name])
+    tile = tile_of(ConstantStepDevice(), forward=io)
+    x = numbers((4, 9), 1)
+    x[2, 3] = value
+    for mode in (True, False):
+        y = tile.train(mode).forward(x)
+        assert np.isfinite(y[[0, 1, 3]]).all()
+        # Beyond 1e30 a result may be too large for a float, but it is a number.
+        assert np.isnan(y[2]).all() if not np.isfinite(value) else not np.isnan(y).any()
+        assert np.isfinite(y[2]).all() or not abs(value) <= 1e30
+
+
+@pytest.mark.parametrize("name", SLICED)
+def test_inputs_of_any_strides_in_time_slices(name, tile_of):
+    """PR 388, for arrays that are read in time slices."""
+    io = IOParametersIRDropT(**SLICED[name])
+    first = tile_of(ConstantStepDevice(), forward=io).eval()
+    x = numbers((6, 9), 1)
+    expected = first.copy().forward(x)
+    for layout, given in views_of(x).items():
+        found = first.copy().forward(given)
+        np.testing.assert_array_equal(found, expected, err_msg=layout)
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_every_path_shows_the_noise(path, tile_of):
     """405 to 408, PR 412: what convolutions called had no noise."""
@@ -1083,7 +1150,8 @@ def run_steps(tile, first, last):
         x, d = numbers((4, 9), number), numbers((4, 7), 100 + number)
         tile.forward(x)
         tile.backward(d)
-        tile.update(x, d)
+        tile.eval().forward(x)
+        tile.train().update(x, d)
         tile.post_update_step()
         tile.drift_weights(1.5)
     return tile
@@ -1106,6 +1174,8 @@ def all_configs():
             config = SingleRPUConfig(device=device, update=update)
             yield f"{name}-{noise}-{kind}", config
     yield "lines", SingleRPUConfig(forward=LINES, backward=LINES)
+    for name, fields in SLICED.items():
+        yield name, SingleRPUConfig(forward=IOParametersIRDropT(**fields))
     yield "ideal", SingleRPUConfig(device=IdealDevice(lifetime=9.0, diffusion=0.1))
     device = FloatingPointDevice(lifetime=9.0, drift=SimpleDriftParameter(nu=0.2))
     yield "exact", FloatingPointRPUConfig(device=device)

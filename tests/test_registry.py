@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,6 +65,19 @@ def test_core_classes() -> None:
 def test_unknown_core(kind: str, backend: str, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         registry.core_class(kind, backend)
+
+
+def test_a_machine_without_a_driver_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = "the CUDA runtime says: CUDA driver version is insufficient"
+    kernels = SimpleNamespace(why_unavailable=lambda: told)
+    monkeypatch.setattr(cuda, "_load", lambda: (kernels, ""))
+    assert cuda.why_unavailable() == f"{told}, or there is no driver"
+    told = "there is no CUDA device"
+    assert cuda.why_unavailable() == told
+    told = ""
+    assert cuda.is_available()
 
 
 @pytest.mark.skipif(cuda.is_available(), reason="CUDA is available")

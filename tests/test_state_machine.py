@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from rpupy import registry, tiles
-from rpupy.configs import NoiseManagementType
 from rpupy.rpu_base import cuda
 from rpupy.testing import ReferenceTile, strategies
+from rpupy.testing.reference import Growth, differences, product_bound
 
 pytestmark = pytest.mark.skipif(
     not cuda.is_host_compiled(), reason="built with RPUPY_CUDA_HOST=0"
@@ -37,6 +37,8 @@ pytestmark = pytest.mark.skipif(
 HOST = "cuda_host"
 #: Of numbers of order one, after one call: 5 units in the last place.
 TOLERANCE = 6e-7
+#: Closer than this to a decision, another rounding may turn it.
+CLOSE = 1e-4
 SIDES = (1, 2, 5, 9)
 
 
@@ -87,9 +89,11 @@ def bits(result: Any) -> bytes:
 class Tiles(RuleBasedStateMachine):
     """Random lives of a tile."""
 
+    configs = strategies.tile_configs()
+
     @initialize(data=st.data())
     def build(self, data: Any) -> None:
-        config = data.draw(strategies.tile_configs(), "configuration")
+        config = data.draw(self.configs, "configuration")
         size = data.draw(strategies.shapes(SIDES), "size")
         flags = data.draw(st.tuples(*[st.booleans()] * 3), "bias, in_trans, out_trans")
         seed = data.draw(st.integers(0, 2**32), "seed")
@@ -100,12 +104,18 @@ class Tiles(RuleBasedStateMachine):
         with cores_are_models():
             self.model = cls(*size, config, *flags, rng=seed)
         self.device = self.tile.rpu_config.device
-        self.pulsed = self.model.tile.plane.pulsed
+        self.pulsed = bool(self.tile.get_hidden_parameters())
         self.rates = [2.0**-6]
         if self.pulsed:
-            unit = self.device.weight_granularity()
+            unit = self.granularity(self.device)
             self.rates = [unit, 8 * unit, -2 * unit, 40 * unit, 0.0]
         self.agree(20 * TOLERANCE)
+
+    def granularity(self, device: Any) -> float:
+        """Return the step of a device, or of the first one in a cell."""
+        if hasattr(device, "members"):
+            return self.granularity(device.members()[0])
+        return float(device.weight_granularity())
 
     # ---- agreement -------------------------------------------------------------------
 
@@ -119,16 +129,8 @@ class Tiles(RuleBasedStateMachine):
     def agree(self, tolerance: Any = TOLERANCE) -> None:
         """Compare all three, and let the model go on from what the first one has."""
         assert everything(self.tile) == everything(self.twin)
-        meta, arrays = self.tile.tile.state()
-        model = self.model.tile
-        assert meta["counters"] == model.counters
-        if self.pulsed:
-            np.testing.assert_array_equal(
-                arrays["pulse_ordinals"], model.plane.pulse_ordinals
-            )
-        self.close(arrays["weights"], model.weights, tolerance)
-        stored = arrays.get("persistent_weights", arrays["weights"])
-        self.close(stored, model.plane.true_weights, tolerance)
+        found = differences(*self.tile.tile.state(), self.model.tile, tolerance)
+        assert not found, found
         self.close(self.tile.mapping_scales, self.model.mapping_scales, TOLERANCE)
         self.close(self.tile.bias, self.model.bias, TOLERANCE)
         self.adopt()
@@ -155,33 +157,28 @@ class Tiles(RuleBasedStateMachine):
         assert bits(y) == bits(z)
         assert y.shape == model.shape
         tile, core = self.tile, self.model.tile
-        io = getattr(tile.rpu_config, "backward" if back else "forward", None)
-        inputs_first, outputs_first = tile.in_trans, tile.out_trans
-        if back:
-            inputs_first, outputs_first = outputs_first, inputs_first
-        x = np.asarray(values, dtype=np.float32)
-        x = np.moveaxis(x, 0, -1) if inputs_first else x
+        inputs, outputs = (tile.in_size, tile.out_size)[:: -1 if back else 1]
+        outputs_first = tile.in_trans if back else tile.out_trans
         rows, expected = (
             np.moveaxis(a, 0, -1) if outputs_first else a for a in (y, model)
         )
-        rows = rows.reshape(-1, rows.shape[-1])
+        rows = rows.reshape(-1, outputs)
         expected = expected.reshape(rows.shape)
-        clear = core.tie_distance > 1e-4
-        # Errors are those of the terms of a sum, and of noise, which some of the
-        # managements do not scale with the input.
-        follows = (NoiseManagementType.ABS_MAX, NoiseManagementType.MAX)
-        term = np.abs(x).max(initial=0.0)
-        if io is not None:
-            term = (term + (io.noise_management not in follows)) * max(
-                1.0, abs(io.out_scale)
-            )
-        term *= max(1.0, float(np.abs(core.weights).max()))
-        if tile.mapping_scales is not None:
-            term *= max(1.0, float(tile.mapping_scales.max()))
-        scale = np.abs(expected).max(initial=0.0) + term * np.sqrt(x.shape[-1])
-        error = np.abs(rows[clear] - expected[clear])
-        assert np.all(error <= 2 * TOLERANCE * scale), (error.max(), scale)
+        # An analog bias is an input more, and an output that is not shown.
+        bound = product_bound(core, inputs + 1)[:, :outputs]
+        scales = tile.mapping_scales
+        if scales is not None:
+            bound = bound * (scales.max() if back else scales)
+        # Scales and the digital bias: a product and a sum.
+        bound = bound + 2.0**-23 * (np.abs(expected) + self.largest_bias())
+        clear = core.tie_distance > CLOSE
+        error = np.abs(rows - expected)[clear]
+        assert np.all(error <= bound[clear]), (error.max(), bound[clear].min())
         self.agree()
+
+    def largest_bias(self) -> float:
+        bias = self.tile.bias
+        return 0.0 if bias is None else float(np.abs(bias).max())
 
     # ---- products and updates --------------------------------------------------------
 
@@ -198,20 +195,20 @@ class Tiles(RuleBasedStateMachine):
         rate = data.draw(st.sampled_from(self.rates), "learning rate")
         x, d = data.draw(strategies.updates_for(self.tile))
         self.everywhere("set_learning_rate", rate)
-        model = self.model.tile
-        before = model.plane.pulse_ordinals.astype(np.int64)
-        # A slope is a factor on the error of the weight, pulse after pulse.
-        slopes = [
-            np.abs(model.plane.hidden.get(f"slope_{k}", 0.0)) for k in ("up", "down")
-        ]
-        growth = 1 + np.maximum(*slopes) * (
-            1 + abs(getattr(self.device, "dw_min_std", 0))
-        )
+        growth = Growth(self.model.tile)
         self.everywhere("update", x, d)
-        pulses = model.plane.pulse_ordinals - before
-        with np.errstate(over="ignore"):
-            allowed = (1 + pulses / 10) * growth ** np.minimum(pulses, 200)
-        self.agree(TOLERANCE * allowed)
+        self.agree_unless_close(growth.allowed())
+
+    def agree_unless_close(self, tolerance: Any) -> None:
+        """Compare, but where a decision of a cell was a matter of rounding."""
+        closest = self.model.tile.tie_distance.min(initial=np.inf)
+        try:
+            self.agree(tolerance)
+        except AssertionError:
+            if not hasattr(self.device, "members") or closest >= CLOSE:
+                raise
+            assert everything(self.tile) == everything(self.twin)
+            self.adopt()
 
     # ---- weights and parameters ------------------------------------------------------
 
@@ -248,7 +245,11 @@ class Tiles(RuleBasedStateMachine):
         mine, twin, model = self.everywhere("get_hidden_parameters")
         assert list(mine) == list(twin) == list(model)
         for other, plane in mine.items():
-            assert bits(plane) == bits(twin[other]) == bits(model[other])
+            assert bits(plane) == bits(twin[other])
+            if other.startswith("hidden_weights"):  # behind write noise, drawn anew
+                self.close(plane, model[other], TOLERANCE)
+            else:
+                assert bits(plane) == bits(model[other])
         self.agree()
 
     # ---- maintenance -----------------------------------------------------------------
@@ -389,9 +390,24 @@ class Tiles(RuleBasedStateMachine):
         self.agree()
 
 
+class Cells(Tiles):
+    """Random lives of a tile with a unit cell or a compound."""
+
+    configs = strategies.tile_configs(strategies.cell_configs())
+
+    @rule(index=st.integers(0, 2))
+    def set_hidden_update_index(self, index: int) -> None:
+        if index < len(self.device.members()):
+            self.everywhere("set_hidden_update_index", index)
+            found = self.everywhere("get_hidden_update_index")
+            assert found[0] == found[1] == found[2]
+            self.agree()
+
+
 TestTiles = Tiles.TestCase
+TestCells = Cells.TestCase
 # A step costs as much as several examples of other tests.
-TestTiles.settings = settings(
+TestTiles.settings = TestCells.settings = settings(
     max_examples=max(settings.default.max_examples // 2, 1),
     stateful_step_count=15,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -30,9 +30,17 @@ class CpuArray {
     states_ = cut_.take<SliceState>(memory_.lines);
     span_firsts_ = cut_.take<uint32_t>(memory_.lines);
     span_lasts_ = cut_.take<uint32_t>(memory_.lines);
-    bool reads_all = false;
-    for (int i = 0; i < args.count; ++i) reads_all = reads_all || needs_whole_reads(args.nodes[i]);
-    if (reads_all) packed_ = cut_.take<float>(round_up(out_size_, kPanel) * in_size_);
+    bool reads_all = false, asymmetric = false;
+    for (int i = 0; i < args.count; ++i) {
+      reads_all = reads_all || needs_whole_reads(args.nodes[i]);
+      asymmetric = asymmetric || args.nodes[i].read_lines.w_asymmetry != nullptr;
+    }
+    const int64_t panels = round_up(out_size_, kPanel) * in_size_;
+    if (reads_all) packed_ = cut_.take<float>(panels);
+    if (asymmetric) {
+      negative_ = cut_.take<float>(out_size_ * in_size_);
+      negative_packed_ = cut_.take<float>(panels);
+    }
     kernel_ = cut_.take<char>(static_cast<int64_t>(kernel_bytes()));
   }
 
@@ -156,6 +164,13 @@ class CpuArray {
     args.weights = node.weights;
     args.packed = packed_;
     args.input = s.hot;
+    if (args.lines.w_asymmetry != nullptr) {
+      // With input noise, a read has negative inputs.
+      for (int64_t at = 0; at < out_size_ * in_size_; ++at)
+        negative_[at] = node.weights[at] * args.lines.w_asymmetry[at];
+      args.negative_weights = negative_;
+      args.negative_packed = negative_packed_;
+    }
     if (columns) pack_weights(args);
     product(args, kernel_);
   }
@@ -441,6 +456,8 @@ class CpuArray {
   uint32_t* span_firsts_ = nullptr;
   uint32_t* span_lasts_ = nullptr;
   float* packed_ = nullptr;
+  float* negative_ = nullptr;  // weights as negative inputs see them
+  float* negative_packed_ = nullptr;
   char* kernel_ = nullptr;
 };
 

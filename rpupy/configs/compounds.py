@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import attrs
+
 from rpupy.errors import ConfigError
 from rpupy.parameters.base import (
     Parameters,
@@ -23,7 +25,14 @@ from rpupy.parameters.base import (
     reals,
 )
 from rpupy.parameters.effects import Setting
-from rpupy.parameters.enums import PulseType, VectorUnitCellUpdatePolicy
+from rpupy.parameters.enums import (
+    AnalogMVType,
+    BoundManagementType,
+    NoiseManagementType,
+    PulseType,
+    VectorUnitCellUpdatePolicy,
+    WeightNoiseType,
+)
 from rpupy.parameters.io import IOParameters
 from rpupy.parameters.training import UpdateParameters
 
@@ -46,6 +55,37 @@ __all__ = [
 
 #: Devices of a cell, at most.
 _MOST = 255
+#: Fields of IOParameters that leave the read of a slice a matter of that slice alone.
+_OF_A_SLICE = frozenset(
+    {
+        "is_perfect",
+        "inp_bound",
+        "inp_res",
+        "inp_asymmetry",
+        "out_bound",
+        "out_noise",
+        "out_noise_std",
+        "out_nonlinearity",
+        "out_nonlinearity_std",
+        "out_res",
+        "out_sto_round",
+        "out_scale",
+        "out_asymmetry",
+        "r_series",
+        "slope_calibration",
+        "v_offset_std",
+        "v_offset_w_min",
+        "w_noise",
+        "w_noise_type",
+        "noise_management",
+        "nm_decay",
+        "nm_thres",
+        "bound_management",
+        "max_bm_factor",
+        "max_bm_res",
+        "bm_test_negative_bound",
+    }
+)
 
 
 class Cell(Parameters):
@@ -780,6 +820,33 @@ class MixedPrecisionCompound(DigitalRankUpdateCell):
                 "MixedPrecisionCompound.compute_sparsity must come with n_x_bins and"
                 f" n_d_bins above 0, got {self.n_x_bins} and {self.n_d_bins}"
             )
+
+
+def reads_slice_alone(io: IOParameters) -> bool:
+    """Whether a read with these parameters depends on nothing but the slice itself.
+
+    Parameters
+    ----------
+    io : IOParameters
+        Parameters of a product whose input is 1 at one line and 0 at all others.
+
+    Returns
+    -------
+    bool
+    """
+    if io.is_perfect or io.mv_type is AnalogMVType.IDEAL:
+        return True
+    defaults = type(io)()
+    wide = (
+        io.w_noise_type is WeightNoiseType.PCM_READ,
+        io.noise_management is NoiseManagementType.ABS_MAX_NP_SUM,
+        io.bound_management is BoundManagementType.ITERATIVE_WORST_CASE,
+    )
+    return not any(wide) and all(
+        getattr(io, field.name) == getattr(defaults, field.name)
+        for field in attrs.fields(type(io))
+        if field.name not in _OF_A_SLICE
+    )
 
 
 def _check_write(cell: Cell, name: str) -> None:

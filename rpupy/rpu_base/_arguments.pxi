@@ -61,6 +61,12 @@ cdef cnp.ndarray _compound_nodes(list nodes, cnp.ndarray counters):
         node.params = _floats(has.get("params"))
         node.read_io = _floats(has.get("read_io"))
         node.reads_are_local = has.get("reads_are_local", 0)
+        lines = has.get("lines", {})
+        node.read_lines.out_noise_values = _floats(lines.get("out_noise_values"))
+        node.read_lines.out_nonlinearity = _floats(lines.get("out_nonlinearity"))
+        node.read_lines.v_offset = _floats(lines.get("v_offset"))
+        node.read_lines.out_nonlinearity_factor = lines.get("out_nonlinearity_factor", 1.0)
+        node.read_lines.w_asymmetry = _floats(lines.get("w_asymmetry"))
         node.write_update = _floats(has.get("write_update"))
         node.hides_nothing = has.get("hides_nothing", 0)
         node.buffer = _floats(has.get("buffer"))
@@ -77,6 +83,24 @@ cdef cnp.ndarray _compound_nodes(list nodes, cnp.ndarray counters):
         node.events = node.update.tally = <int64_t*> cnp.PyArray_DATA(<cnp.ndarray> has["events"])
         node += 1
     return memory
+
+
+cdef int _move_on(tuple counter, int64_t events) except -1:
+    """Add events to a counter, given as a dict and its name there; None counts nothing.
+
+    A kernel and its counter are one step for the interpreter: it looks for signals, such as an
+    interrupt by Ctrl-C, when a line of Python runs, and none does in here.
+    """
+    if counter is not None:
+        (<dict> counter[0])[counter[1]] += events
+    return 0
+
+
+cdef int _move_nodes_on(tuple counter, list names, cnp.ndarray counters) except -1:
+    """Take over the counters of all nodes into the same dict, row after row, in the same way."""
+    if names is not None:
+        (<dict> counter[0]).update(zip(names, (<object> counters).ravel().tolist()))
+    return 0
 
 
 cdef object _take_read_array(_core.LineParams* lines, object array, object weights):

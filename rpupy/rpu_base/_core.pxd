@@ -138,6 +138,7 @@ cdef extern from "kernel_table.h" namespace "rpupy" nogil:
         float nominal_max
         const float* params
         const float* read_io
+        LineParams read_lines
         int32_t reads_are_local
         const float* write_update
         int32_t hides_nothing

@@ -69,6 +69,7 @@ class CpuBackend:
         stages: dict[int, _Floats] | None = None,
         read_array: Any = None,
         rounds: _Counts | None = None,
+        counter: tuple[dict[str, int], str] | None = None,
     ) -> None: ...
     def uncount(self) -> None: ...
     def settle(self) -> None: ...
@@ -82,6 +83,7 @@ class CpuBackend:
         low: _Floats | None,
         high: _Floats | None,
         threads: int,
+        counter: tuple[dict[str, int], str] | None = None,
     ) -> None: ...
     def longest_train(self, update: _Floats, lr: float, granularity: float) -> int: ...
     def update_pulsed(
@@ -105,6 +107,7 @@ class CpuBackend:
         threads: int,
         tally: _Counts | None = None,
         zeros: _Floats | None = None,
+        counter: tuple[dict[str, int], str] | None = None,
     ) -> None: ...
     def count_pulses(
         self,
@@ -145,6 +148,8 @@ class CpuBackend:
         stepwise: bool,
         threads: int,
         zeros: _Floats | None = None,
+        counter: tuple[dict[str, int], str] | None = None,
+        names: list[str] | None = None,
     ) -> None: ...
     def reduce_compound(
         self, nodes: list[dict[str, Any]], counters: NDArray[np.int64], threads: int

@@ -257,12 +257,14 @@ cdef class CpuBackend:
 
     def product(self, cnp.ndarray weights, cnp.ndarray inputs, cnp.ndarray outputs, int64_t batch,
                 bint backward, cnp.ndarray io, uint64_t ordinal, uint32_t stream, int threads,
-                drawn=None, stages=None, read_array=None, cnp.ndarray rounds=None):
+                drawn=None, stages=None, read_array=None, cnp.ndarray rounds=None,
+                tuple counter=None):
         """Analog product of `batch` vectors; `stream` is the first of the pass.
 
         `drawn` names what the direction has of its own (`rpupy.rpu_base.periphery`), `stages`
         numbers the planes of a trace, and `read_array` stands in for the weights where the array
         is read in time slices or with noise.  The rounds of all vectors are added to `rounds`.
+        With the call, `counter` (a dict and a name in it) moves on by `batch`.
         """
         cdef _core.ProductArgs args
         cdef void* scratch
@@ -299,6 +301,7 @@ cdef class CpuBackend:
             (<int64_t*> cnp.PyArray_DATA(rounds))[0] += counted
             self.counting = rounds
             self.counted = counted
+        _move_on(counter, batch)
         if stale:
             self.packed_of = weights
             self.packed_version = self.weights_version
@@ -346,8 +349,11 @@ cdef class CpuBackend:
         return self.packed_of is not weights or self.packed_version != self.weights_version
 
     def update_exact(self, cnp.ndarray weights, cnp.ndarray x, cnp.ndarray d, int64_t batch, double lr,
-                     low, high, int threads):
-        """Outer products in floating point, clipped to `low` and `high` after each vector if given."""
+                     low, high, int threads, tuple counter=None):
+        """Outer products in floating point, clipped to `low` and `high` after each vector if given.
+
+        With the call, `counter` (a dict and a name in it) moves on by `batch`.
+        """
         cdef _core.UpdateArgs args
         cdef void* scratch
         memset(&args, 0, sizeof(args))
@@ -364,6 +370,7 @@ cdef class CpuBackend:
         with nogil:
             self.table.update_exact(args, scratch)
         self.weights_version += 1
+        _move_on(counter, batch)
 
     def longest_train(self, cnp.ndarray update, double lr, double granularity):
         """Words that the longest pulse train of an update may take."""
@@ -378,11 +385,12 @@ cdef class CpuBackend:
                       pulse_counters, tuple cell, cnp.ndarray own, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d,
                       int64_t batch, double lr, double granularity, double dw_min_std,
                       double write_noise, uint64_t ordinal, int threads, cnp.ndarray tally=None,
-                      cnp.ndarray zeros=None):
+                      cnp.ndarray zeros=None, tuple counter=None):
         """Pulse trains of a mini-batch on the device with this number.
 
         Pulses down, pulses up and slots of trains are added to `tally`.  The share of zeros in the
-        last vector of `d` goes to `zeros`.
+        last vector of `d` goes to `zeros`.  With the call, `counter` (a dict
+        and a name in it) moves on by `batch`.
         """
         cdef _core.UpdateArgs args
         cdef void* scratch
@@ -413,6 +421,7 @@ cdef class CpuBackend:
         with nogil:
             self.table.update_pulsed[number](args, scratch)
         self.weights_version += 1
+        _move_on(counter, batch)
 
     def count_pulses(self, cnp.ndarray update, cnp.ndarray x, cnp.ndarray d, int64_t batch, double lr,
                      double granularity, uint64_t ordinal, int64_t first_row, int64_t rows, int threads,
@@ -474,12 +483,14 @@ cdef class CpuBackend:
 
     def update_compound(self, list nodes, cnp.ndarray counters, cnp.ndarray x, cnp.ndarray d, int64_t batch,
                         double lr, uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads,
-                        cnp.ndarray zeros=None):
+                        cnp.ndarray zeros=None, tuple counter=None, list names=None):
         """Run the update of a mini-batch on a compound.
 
         `nodes` describes the tree: for each node a dict with the fields of CompoundNode in
         csrc/kernel_table.h that its kind has.  `counters` (int64, a row for each node) move on.
-        The share of zeros in the last vector of `d` goes to `zeros`.
+        The share of zeros in the last vector of `d` goes to `zeros`. With the
+        call, `counter` (a dict and a name in it) moves on by `batch`, and `names` (row after row) in
+        the same dict take over `counters`.
         """
         cdef _core.CompoundArgs args
         cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
@@ -501,6 +512,8 @@ cdef class CpuBackend:
         with nogil:
             self.table.update_compound(args, scratch)
         self.weights_changed()
+        _move_on(counter, batch)
+        _move_nodes_on(counter, names, counters)
 
     def reduce_compound(self, list nodes, cnp.ndarray counters, int threads):
         """Compute the weights that products see from those of the planes."""

@@ -96,6 +96,7 @@ class CudaBackend:
         stages: dict[int, _Floats] | None = None,
         read_array: Any = None,
         rounds: _Counts | None = None,
+        counter: tuple[dict[str, int], str] | None = None,
     ) -> None: ...
     def uncount(self) -> None: ...
     def forget(self) -> None: ...
@@ -110,6 +111,7 @@ class CudaBackend:
         low: DeviceArray | None,
         high: DeviceArray | None,
         threads: int,
+        counter: tuple[dict[str, int], str] | None = None,
     ) -> None: ...
     def longest_train(self, update: _Floats, lr: float, granularity: float) -> int: ...
     def update_pulsed(
@@ -133,6 +135,7 @@ class CudaBackend:
         threads: int,
         tally: _Counts | None = None,
         zeros: _Plane | None = None,
+        counter: tuple[dict[str, int], str] | None = None,
     ) -> None: ...
     def update_compound(
         self,
@@ -147,6 +150,8 @@ class CudaBackend:
         stepwise: bool,
         threads: int,
         zeros: _Plane | None = None,
+        counter: tuple[dict[str, int], str] | None = None,
+        names: list[str] | None = None,
     ) -> None: ...
     def reduce_compound(
         self,

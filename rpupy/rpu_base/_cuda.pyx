@@ -574,13 +574,14 @@ cdef class CudaBackend:
 
     def product(self, weights, inputs, outputs, int64_t batch, bint backward, cnp.ndarray io,
                 uint64_t ordinal, uint32_t stream, int threads, drawn=None, stages=None,
-                read_array=None, rounds=None):
+                read_array=None, rounds=None, tuple counter=None):
         """Analog product of `batch` vectors; `stream` is the first of the pass.
 
         `drawn` names what the direction has of its own (`rpupy.rpu_base.periphery`), `stages`
         numbers the planes of a trace, which are on the host, and `read_array` stands in for the
         weights where the array is read in time slices or with noise.  The rounds of all vectors
         are added to `rounds`, at the latest by `settle`.
+        With the call, `counter` (a dict and a name in it) moves on by `batch`.
         """
         cdef _core.ProductArgs args
         cdef cu.Status status
@@ -628,11 +629,16 @@ cdef class CudaBackend:
                 status = cu.wait_for(self.stream.place)
         _check(status)
         self.count(rounds)
+        _move_on(counter, batch)
         for number, plane in traced.items():
             stages[number][...] = plane.numpy()
 
-    def update_exact(self, weights, x, d, int64_t batch, float lr, low, high, int threads):
-        """Outer products in floating point, clipped to `low` and `high` after each vector if given."""
+    def update_exact(self, weights, x, d, int64_t batch, float lr, low, high, int threads,
+                     tuple counter=None):
+        """Outer products in floating point, clipped to `low` and `high` after each vector if given.
+
+        With the call, `counter` (a dict and a name in it) moves on by `batch`.
+        """
         cdef _core.UpdateArgs args
         cdef cu.Status status
         memset(&args, 0, sizeof(args))
@@ -650,6 +656,7 @@ cdef class CudaBackend:
                 status = cu.update_exact(self.stream.place, args)
         self.weights_version += 1
         self.release(x, d, status)
+        _move_on(counter, batch)
 
     def longest_train(self, cnp.ndarray update, float lr, float granularity):
         """Words that the longest pulse train of an update may take."""
@@ -663,11 +670,12 @@ cdef class CudaBackend:
     def update_pulsed(self, int number, weights, apparent, pulse_ordinals, pulse_counters, tuple cell,
                       cnp.ndarray own, cnp.ndarray update, x, d, int64_t batch, float lr,
                       float granularity, float dw_min_std, float write_noise, uint64_t ordinal,
-                      int threads, tally=None, zeros=None):
+                      int threads, tally=None, zeros=None, tuple counter=None):
         """Pulse trains of a mini-batch on the device with this number.
 
         Pulses down, pulses up and slots of trains are added to `tally`, at the latest by `settle`.
-        The share of zeros in the last vector of `d` goes to `zeros`.
+        The share of zeros in the last vector of `d` goes to `zeros`.  With the call, `counter` (a dict
+        and a name in it) moves on by `batch`.
         """
         cdef _core.UpdateArgs args
         cdef cu.Status status
@@ -700,6 +708,7 @@ cdef class CudaBackend:
         self.weights_version += 1
         self.release(x, d, status)
         self.count(tally)
+        _move_on(counter, batch)
 
     cdef int release(self, object x, object d, cu.Status status) except -1:
         """Wait until the caller may change or free x and d, then raise what a call has answered."""
@@ -715,12 +724,14 @@ cdef class CudaBackend:
 
     def update_compound(self, list nodes, cnp.ndarray counters, x, d, int64_t batch, float lr,
                         uint64_t ordinal, cnp.ndarray update, bint stepwise, int threads,
-                        zeros=None):
+                        zeros=None, tuple counter=None, list names=None):
         """Run the update of a mini-batch on a compound.
 
         `nodes` describes the tree: for each node a dict with the fields of CompoundNode in
         csrc/kernel_table.h that its kind has.  `counters` (int64, a row for each node) move on.
-        The share of zeros in the last vector of `d` goes to `zeros`.
+        The share of zeros in the last vector of `d` goes to `zeros`. With the
+        call, `counter` (a dict and a name in it) moves on by `batch`, and `names` (row after row) in
+        the same dict take over `counters`.
         """
         cdef _core.CompoundArgs args
         cdef cnp.ndarray memory = _compound_nodes(nodes, counters)
@@ -753,6 +764,8 @@ cdef class CudaBackend:
                 status = cu.update_compound(self.stream.place, args, self.scratch.data())
         self.weights_changed()
         _check(status)
+        _move_on(counter, batch)
+        _move_nodes_on(counter, names, counters)
 
     def reduce_compound(self, list nodes, cnp.ndarray counters, int threads):
         """Compute the weights that products see from those of the planes."""

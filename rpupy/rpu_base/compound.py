@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rpupy import threads
+from rpupy.configs.compounds import reads_slice_alone
 from rpupy.errors import StateError
 from rpupy.events import EventCounts
 from rpupy.parameters.enums import (
@@ -26,7 +27,6 @@ from rpupy.parameters.enums import (
     NoiseManagementType,
     PulseType,
     VectorUnitCellUpdatePolicy,
-    WeightNoiseType,
 )
 from rpupy.parameters.io import IOParametersIRDropT
 
@@ -72,30 +72,6 @@ _NODE_COUNTERS = (
 _SCHEDULE = ("updates", "position", "sweeps")
 _MOST_NODES = 256
 
-#: Fields of IOParameters that leave the read of a slice a matter of that slice alone.
-_LOCAL = frozenset(
-    {
-        "is_perfect",
-        "inp_bound",
-        "inp_res",
-        "inp_asymmetry",
-        "out_bound",
-        "out_noise",
-        "out_res",
-        "out_sto_round",
-        "out_scale",
-        "out_asymmetry",
-        "w_noise",
-        "w_noise_type",
-        "noise_management",
-        "nm_thres",
-        "bound_management",
-        "max_bm_factor",
-        "max_bm_res",
-        "bm_test_negative_bound",
-    }
-)
-
 
 @dataclass
 class _Node:
@@ -115,8 +91,12 @@ class _Node:
     plane: DevicePlane | None = None
     hides_nothing: bool = False
     params: Floats | None = None
+    #: Parameters of reads, as they act and as kernels want them.
+    io: Any = None
     read_io: Floats | None = None
     reads_are_local: bool = False
+    #: What the lines of reads draw: name -> shape.
+    lines: dict[str, tuple[int, ...]] = field(default_factory=dict)
     write_update: Floats | None = None
     construction_seed: int = 0
     #: Arrays of the node itself: field of CompoundNode -> name, shape, type.
@@ -125,6 +105,15 @@ class _Node:
     def counter(self, name: str) -> str:
         """Name of a counter among those of the tile."""
         return f"{'' if self.plane else self.kind + '_'}{name}{self.suffix}"
+
+    def line_array(self, name: str) -> str:
+        """Name of what the lines of reads drew among the arrays of the tile."""
+        return f"read_{name}{self.suffix}"
+
+    @property
+    def reads_backward(self) -> bool:
+        """Whether its reads are of rows."""
+        return self.kind in _TRANSFERS and not self.config.transfer_columns
 
     def keep_sparsity(self) -> None:
         """Give room to a running mean of shares of zeros."""
@@ -243,16 +232,16 @@ class CompoundTile(CoreTile):
         names, names_of_update = _cpu.FIELDS[family], _cpu.FIELDS["update"]
         node.params = _common.pack(names, config)
         if node.kind == "one_sided":
-            node.read_io = self._packed_reads(config, "refresh_forward")
-            node.reads_are_local = _is_local(config.refresh_forward)
+            self._bind_reads(node, "refresh_forward", config.refresh_forward)
             node.write_update = _common.pack(names_of_update, config.refresh_update)
         elif node.kind in _TRANSFERS:
             # Reads go without managements, whatever the configuration says.
-            node.read_io = self._packed_reads(config, "transfer_forward")
-            names_of_io = _cpu.FIELDS["io"]
-            for management in ("noise_management", "bound_management"):
-                node.read_io[names_of_io.index(management)] = 0.0
-            node.reads_are_local = _is_local(config.transfer_forward)
+            io = attrs.evolve(
+                config.transfer_forward,
+                noise_management=NoiseManagementType.NONE,
+                bound_management=BoundManagementType.NONE,
+            )
+            self._bind_reads(node, "transfer_forward", io)
             node.write_update = _common.pack(names_of_update, config.transfer_update)
             length = config.transfer_update.desired_bl
             node.params[names.index("desired_bl")] = length
@@ -268,16 +257,16 @@ class CompoundTile(CoreTile):
                 node.arrays["sparsity"] = (name, (1,), np.float32)
         if node.kind in ("buffered", "chopped"):
             for k, part in enumerate(node.children[:-1]):
-                if "buffer" in part.arrays:
+                name = f"buffered_FP_weight_{k}{node.suffix}"
+                clash = name == part.arrays.get("buffer", ("",))[0]
+                if clash or (node.kind == "buffered" and "buffer" in part.arrays):
                     raise NotImplementedError(
                         f"{type(config).__name__}.unit_cell_devices[{k}] ="
                         f" {type(part.config).__name__} is not built: both have a buffer"
                         " for it"
                     )
-                name = f"buffered_FP_weight_{k}{node.suffix}"
-                part.arrays["buffer"] = (name, full, np.float32)
-        if node.kind == "chopped":
-            node.arrays["buffer"] = node.children[0].arrays.pop("buffer")
+                owner = node if node.kind == "chopped" else part
+                owner.arrays["buffer"] = (name, full, np.float32)
         if node.kind == "dynamic":
             matrices = {
                 "buffer": "buffered_FP_weight",
@@ -300,27 +289,28 @@ class CompoundTile(CoreTile):
             for key, count in choppers.items():
                 node.arrays[key] = (key + node.suffix, (count,), np.uint8)
 
-    def _packed_reads(self, config: Any, name: str) -> Floats:
-        """Pack the parameters of reads, whose lines draw nothing so far."""
-        io = getattr(config, name)
+    def _bind_reads(self, node: _Node, name: str, io: Any) -> None:
+        """Pack the parameters of reads, and name what their lines draw."""
         other = (AnalogMVType.NODAL, AnalogMVType.SPLIT_MODE, AnalogMVType.BIT_WISE)
         if io.mv_type in other and not io.is_perfect:
             raise NotImplementedError(
-                f"{type(config).__name__}.{name}.mv_type = {io.mv_type} is not built for"
-                " reads"
+                f"{type(node.config).__name__}.{name}.mv_type = {io.mv_type} is not"
+                " built for reads"
             )
         if isinstance(io, IOParametersIRDropT) and io.has_noisy_reads():
             raise NotImplementedError(
-                f"{type(config).__name__}.{name}.apply_xdep_pcm_read_noise = True is not"
-                " built for reads"
+                f"{type(node.config).__name__}.{name}.apply_xdep_pcm_read_noise = True is"
+                " not built for reads"
             )
-        drawn = periphery.shapes(io, self.out_size, (self.out_size, self.in_size))
-        if drawn:
-            raise NotImplementedError(
-                f"{type(config).__name__}.{name} must ask for nothing that lines draw"
-                f" or remember, which is not built for reads; got {', '.join(drawn)}"
-            )
-        return _common.pack_io(io)
+        if io.noise_management is NoiseManagementType.AVERAGE_ABS_MAX:
+            # The largest input of a read is 1, and so is the mean of all of them.
+            io = attrs.evolve(io, noise_management=NoiseManagementType.ABS_MAX)
+        node.io = io
+        node.read_io = _common.pack_io(io)
+        node.reads_are_local = reads_slice_alone(io)
+        crosspoints = (self.out_size, self.in_size)
+        outputs = crosspoints[node.reads_backward]
+        node.lines = periphery.shapes(io, outputs, crosspoints)
 
     @property
     def _pulsed_device(self) -> bool:
@@ -369,6 +359,8 @@ class CompoundTile(CoreTile):
             shapes[node.weights] = (full, np.float32)
             for name, shape, dtype in node.arrays.values():
                 shapes[name] = (shape, dtype)
+            for name, lines in node.lines.items():
+                shapes[node.line_array(name)] = (lines, np.float32)
         return shapes
 
     def _counter_names(self) -> tuple[str, ...]:
@@ -376,6 +368,17 @@ class CompoundTile(CoreTile):
         for node in self._nodes:
             names |= dict.fromkeys(node.counter(name) for name in _NODE_COUNTERS)
         return tuple(names)
+
+    def _draw_lines(self) -> None:
+        super()._draw_lines()
+        for node in self._nodes:
+            if node.lines:
+                drawn = periphery.draw(
+                    node.io, node.reads_backward, self._key, node.lines, node.number
+                )
+                for name, values in drawn.items():
+                    array = self._backend.array_from(values)
+                    self._arrays[node.line_array(name)] = array
 
     def _draw_devices(self) -> None:
         self._draw_lines()
@@ -435,6 +438,7 @@ class CompoundTile(CoreTile):
             "children": len(node.children),
             "params": params,
             "read_io": node.read_io,
+            "lines": {name: self._arrays[node.line_array(name)] for name in node.lines},
             "reads_are_local": node.reads_are_local,
             "write_update": node.write_update,
             "hides_nothing": node.hides_nothing,
@@ -462,10 +466,9 @@ class CompoundTile(CoreTile):
             self._stepwise,
             threads.get_num_threads(),
             self._arrays.get(_ZEROS),
+            (self._counters, "update"),
+            [node.counter(name) for node in self._nodes for name in _NODE_COUNTERS],
         )
-        for node, row in zip(self._nodes, counts.tolist(), strict=True):
-            for name, count in zip(_NODE_COUNTERS, row, strict=True):
-                self._counters[node.counter(name)] = count
 
     def _check_trains(self) -> None:
         rate = self._learning_rate
@@ -644,10 +647,13 @@ class CompoundTile(CoreTile):
             names += self._hidden_names(part)
             if node.kind != "mixed":
                 names.append(f"hidden_weights{part.suffix}")
-        for owner in (*node.children, node):
-            if owner is node or node.kind == "buffered":
-                shape = (self.out_size, self.in_size)
-                names += [name for name, s, _ in owner.arrays.values() if s == shape]
+        # Buffers behind the parts of a buffered compound are its own, and come last.
+        owners = node.children if node.kind == "buffered" else []
+        if node.kind in (*_CHOPPERS, "mixed"):
+            owners = [node]
+        shape = (self.out_size, self.in_size)
+        for owner in owners:
+            names += [name for name, s, _ in owner.arrays.values() if s == shape]
         return names
 
     def get_hidden_parameters(self) -> dict[str, Floats]:
@@ -697,8 +703,7 @@ class CompoundTile(CoreTile):
         kind = type(node.config).__name__
         if owner is None or owner.read_io is None:
             return EventCounts(name=name, kind=kind, **counts)
-        by_rows = owner.kind in _TRANSFERS and not owner.config.transfer_columns
-        length = self.in_size if by_rows else self.out_size
+        length = self.in_size if owner.reads_backward else self.out_size
         return _read_events(name, kind, rounds, owner.read_io, 1, length, **counts)
 
     # ---- state -----------------------------------------------------------------------
@@ -775,23 +780,6 @@ def _check_aggregation(node: _Node, update: Any, name: str) -> None:
         for part in node.children:
             writes = node.config.refresh_update
             _check_aggregation(part, writes, f"{own}.refresh_update")
-
-
-def _is_local(io: Any) -> bool:
-    """Whether the read of a slice depends on that slice alone."""
-    if io.is_perfect or io.mv_type is AnalogMVType.IDEAL:
-        return True
-    defaults = type(io)()
-    wide = (
-        io.w_noise_type is WeightNoiseType.PCM_READ,
-        io.noise_management is NoiseManagementType.ABS_MAX_NP_SUM,
-        io.bound_management is BoundManagementType.ITERATIVE_WORST_CASE,
-    )
-    return not any(wide) and all(
-        getattr(io, f.name) == getattr(defaults, f.name)
-        for f in attrs.fields(type(io))
-        if f.name not in _LOCAL
-    )
 
 
 #: What each drawn array of a mirrored device is made of: source and sign.

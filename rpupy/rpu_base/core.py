@@ -407,8 +407,8 @@ class CoreTile:
             None,
             self._read_array(which),
             self._rounds[direction],
+            (self._counters, which),
         )
-        self._counters[which] += batch
 
     def uncount(self, which: str, batch: int) -> None:
         """Take back the counting of a product whose result the caller never gets.
@@ -667,7 +667,6 @@ class CoreTile:
                 self._update_pulsed(x, d, batch)
             else:
                 self._update_exact(x, d, batch)
-            self._counters["update"] += batch
 
     def _update_exact(self, x: Floats, d: Floats, batch: int) -> None:
         plane = self._plane
@@ -681,6 +680,7 @@ class CoreTile:
             low,
             high,
             threads.get_num_threads(),
+            (self._counters, "update"),
         )
         # One redraw for each vector, of which only the last shows: a mini-batch in parts
         # gives the same bits.
@@ -709,6 +709,7 @@ class CoreTile:
             threads.get_num_threads(),
             self._tally,
             self._arrays.get(_ZEROS),
+            (self._counters, "update"),
         )
 
     @property

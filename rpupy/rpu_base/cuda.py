@@ -62,7 +62,9 @@ def why_unavailable() -> str:
     module, trouble = _load()
     if module is None:
         return trouble or "rpupy was built without CUDA"
-    return str(module.why_unavailable())
+    said = str(module.why_unavailable())
+    # The runtime says the same of an old driver and of none.
+    return f"{said}, or there is no driver" if "driver version" in said else said
 
 
 def is_host_compiled() -> bool:

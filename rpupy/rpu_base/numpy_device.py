@@ -209,6 +209,7 @@ class NumpyDeviceTile(CpuTile):
                 np.flatnonzero(touched).astype(np.uint32),
                 plane.apparent_noise,
             )
+        self._counters["update"] += batch
 
     def _counts(
         self,

@@ -94,7 +94,11 @@ def shapes(
 
 
 def draw(
-    io: Any, backward: bool, key: tuple[int, ...], wanted: Mapping[str, tuple[int, ...]]
+    io: Any,
+    backward: bool,
+    key: tuple[int, ...],
+    wanted: Mapping[str, tuple[int, ...]],
+    plane: int = 0,
 ) -> dict[str, Floats]:
     """Draw what `shapes` names.
 
@@ -108,6 +112,8 @@ def draw(
         Key of the tile's random numbers.
     wanted : mapping of str to tuple of int
         What `shapes` returned.
+    plane : int
+        Number of the cell for whose reads it is; 0 for the products of the tile.
 
     Returns
     -------
@@ -119,7 +125,8 @@ def draw(
 
     def normals(name: str) -> Floats:
         number = _NUMBERS[name] + (_BACKWARD if backward else 0)
-        return _normals(key, np.arange(*wanted[name], dtype=np.uint32), number)
+        lines = np.arange(*wanted[name], dtype=np.uint32)
+        return _normals(key, plane, lines, number)
 
     with _cpu.DefaultEnvironment(), np.errstate(over="ignore", under="ignore"):
         for name, shape in wanted.items():
@@ -148,17 +155,20 @@ def draw(
                 columns = np.arange(shape[1], dtype=np.int64)
                 for i, row in enumerate(drawn[name]):
                     crosspoint = (columns + i * shape[1]).astype(np.uint32)
-                    row[...] = f32(1) + std * _normals(key, crosspoint, _W_ASYMMETRY)
+                    z = _normals(key, plane, crosspoint, _W_ASYMMETRY)
+                    row[...] = f32(1) + std * z
             else:
                 drawn[name] = np.full(shape, -1.0, dtype=np.float32)
     return drawn
 
 
-def _normals(key: tuple[int, ...], elements: np.ndarray, number: int) -> Floats:
+def _normals(
+    key: tuple[int, ...], plane: int, elements: np.ndarray, number: int
+) -> Floats:
     """Draw one normal number for each element of the stream IO_DEVICE."""
     counters = np.zeros((elements.size, 4), dtype=np.uint32)
     counters[:, 0] = elements
-    counters[:, 3] = _STREAM << 24 | number >> 2
+    counters[:, 3] = _STREAM << 24 | plane << 16 | number >> 2
     blocks = _cpu.words_to_normals(_cpu.draw_words(counters, key))
     return np.ascontiguousarray(blocks[:, number & 3])
 

@@ -33,7 +33,6 @@ from rpupy.parameters.base import Parameters
 from rpupy.parameters.enums import (
     AnalogMVType,
     NoiseAggregation,
-    NoiseManagementType,
     PulseType,
 )
 from rpupy.parameters.io import IOParameters
@@ -347,7 +346,13 @@ def cell_configs(
     known = {field.name: field for field in attrs.fields(cls)}
     member = devices
     if depth > 0 and not issubclass(cls, OneSidedUnitCell):
-        inner = [c for c in _CELLS if not issubclass(c, DigitalRankUpdateCell)]
+        # A mixed precision compound stands alone, and two buffers need two names.
+        left_out: tuple[type, ...] = (DigitalRankUpdateCell,)
+        if issubclass(cls, BufferedTransferCompound):
+            left_out += (ChoppedTransferCompound,)
+        elif cls is ChoppedTransferCompound:
+            left_out += (DynamicTransferCompound,)
+        inner = [c for c in _CELLS if not issubclass(c, left_out)]
         nested = cell_configs(inner, devices, depth=depth - 1, **fields)
         member = st.one_of(devices, devices, nested)
     made = {name: value for name, value in fields.items() if name in known}
@@ -375,28 +380,23 @@ def cell_configs(
     for name in ("transfer_update", "refresh_update"):
         if name in known:
             made.setdefault(name, _pulsed_updates())
-    return draw(parameters(cls, **made))
+    cell = draw(parameters(cls, **made))
+    for name in ("transfer_update", "refresh_update"):
+        if name in known and not _aggregates(cell):
+            getattr(cell, name).noise_aggregation = NoiseAggregation.PULSE
+    return cell
 
 
 def _reads() -> st.SearchStrategy[IOParameters]:
-    """Generate parameters of reads: nothing that lines draw or remember."""
-    managements = [
-        m for m in NoiseManagementType if m is not NoiseManagementType.AVERAGE_ABS_MAX
-    ]
+    """Generate parameters of reads."""
     types = (
         AnalogMVType.ONE_PASS,
         AnalogMVType.POS_NEG_SEPARATE,
         AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
     )
-    drawn = ("out_noise_std", "out_nonlinearity", "v_offset_std", "r_series")
-    off = dict.fromkeys((*drawn, "w_read_asymmetry_dtod"), 0.0)
     return st.one_of(
         st.just(IOParameters(is_perfect=True)),
-        io_parameters(
-            **off,
-            mv_type=st.sampled_from(types),
-            noise_management=st.sampled_from(managements),
-        ),
+        io_parameters(mv_type=st.sampled_from(types)),
     )
 
 
@@ -404,9 +404,14 @@ def _pulsed_updates() -> st.SearchStrategy[UpdateParameters]:
     """Generate parameters of updates that a cell takes."""
     exact = (PulseType.NONE, PulseType.NONE_WITH_DEVICE)
     pulsed = [kind for kind in PulseType if kind not in exact]
-    return update_parameters(
-        pulse_type=st.sampled_from(pulsed), noise_aggregation=NoiseAggregation.PULSE
-    )
+    return update_parameters(pulse_type=st.sampled_from(pulsed))
+
+
+def _aggregates(device: Any) -> bool:
+    """Whether a device, or all devices of a cell, can draw noise once for many pulses."""
+    if isinstance(device, Cell):
+        return all(map(_aggregates, device.members()))
+    return device.kernel in _cpu.AGGREGATING
 
 
 @st.composite
@@ -479,7 +484,7 @@ def tile_configs(
             assert values is not None
             setattr(config, field.name, draw(values(1)))
     update = getattr(config, "update", None)
-    if not is_cell and update is not None and device.kernel not in _cpu.AGGREGATING:
+    if update is not None and not _aggregates(device):
         # One draw of noise for a mini-batch is not built for every device.
         update.noise_aggregation = NoiseAggregation.PULSE
     return config

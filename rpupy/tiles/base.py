@@ -85,7 +85,10 @@ class Tile(Programming):
     Notes
     -----
     Methods that change the tile either succeed or raise and leave it as it was. Calls
-    from several threads take turns.
+    from several threads take turns. An interrupt (Ctrl-C) waits until the kernel that
+    runs is done: products and pulsed updates are made as a whole or not at all. It can
+    end a call of several steps between two of them: maintenance of cells or with write
+    noise, set_weights, programming.
     """
 
     #: Kind of tile, as in the `tile_kind` of its configurations.

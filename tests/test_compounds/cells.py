@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rpupy.configs import (
+    AnalogMVType,
     BufferedTransferCompound,
     ChoppedTransferCompound,
     ConstantStepDevice,
@@ -13,6 +14,7 @@ from rpupy.configs import (
     IOParameters,
     LinearStepDevice,
     MixedPrecisionCompound,
+    NoiseManagementType,
     OneSidedUnitCell,
     ReferenceUnitCell,
     SoftBoundsDevice,
@@ -59,6 +61,23 @@ def one_sided(**fields: Any) -> OneSidedUnitCell:
         unit_cell_devices=[SoftBoundsDevice(dw_min=0.02, write_noise_std=0.3)], **fields
     )
 
+
+#: Reads whose lines differ, and such that have negative inputs, too.
+LINES = IOParameters(
+    out_noise_std=0.3,
+    out_nonlinearity=0.2,
+    out_nonlinearity_std=0.3,
+    slope_calibration=0.5,
+    v_offset_std=0.2,
+    r_series=0.1,
+)
+PASSES = IOParameters(
+    inp_noise=0.5,
+    mv_type=AnalogMVType.POS_NEG_SEPARATE,
+    w_read_asymmetry_dtod=0.3,
+    v_offset_std=0.2,
+    noise_management=NoiseManagementType.AVERAGE_ABS_MAX,
+)
 
 #: By a name; none of them depends on how a batch is split.
 CELLS: dict[str, Any] = {
@@ -128,6 +147,32 @@ CELLS: dict[str, Any] = {
         scale_transfer_lr=False,
         fast_lr=0.05,
         thres_scale=12.0,
+    ),
+    "ttv2_of_cell": BufferedTransferCompound(
+        unit_cell_devices=[one_sided(), devices()[1]],
+        units_in_mbatch=False,
+        scale_transfer_lr=False,
+    ),
+    "ttv3_of_ttv3": ChoppedTransferCompound(
+        unit_cell_devices=[
+            transfer(ChoppedTransferCompound, in_chop_prob=0.3, gamma=0.5),
+            devices()[1],
+        ],
+        in_chop_prob=0.4,
+    ),
+    "ttv1_lines": transfer(transfer_forward=LINES, n_reads_per_transfer=3),
+    "ttv3_rows_lines": transfer(
+        ChoppedTransferCompound,
+        transfer_columns=False,
+        in_chop_prob=0.4,
+        transfer_forward=PASSES,
+    ),
+    "refreshed_lines": one_sided(
+        refresh_every=3,
+        units_in_mbatch=False,
+        refresh_upper_thres=0.1,
+        refresh_lower_thres=0.02,
+        refresh_forward=PASSES,
     ),
     "nested": VectorUnitCell(
         unit_cell_devices=[

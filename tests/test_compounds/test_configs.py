@@ -16,7 +16,7 @@ from rpupy.configs import (
     DynamicTransferCompound,
     FloatingPointDevice,
     IdealDevice,
-    IOParameters,
+    IOParametersNodal,
     MixedPrecisionCompound,
     OneSidedUnitCell,
     PulseType,
@@ -164,9 +164,8 @@ def test_what_is_not_built():
     config.update.pulse_type = PulseType.NONE_WITH_DEVICE
     with pytest.raises(NotImplementedError, match="NONE_WITH_DEVICE"):
         AnalogTile(2, 3, config)
-    cell = TransferCompound(
-        unit_cell_devices=TWO, transfer_forward=IOParameters(v_offset_std=0.1)
-    )
+    wires = IOParametersNodal(r_word_line=1.0)
+    cell = TransferCompound(unit_cell_devices=TWO, transfer_forward=wires)
     with pytest.raises(NotImplementedError, match="transfer_forward"):
         AnalogTile(2, 3, UnitCellRPUConfig(device=cell))
 

@@ -14,6 +14,7 @@ import rpupy
 from rpupy.configs import (
     BufferedTransferCompound,
     ChoppedTransferCompound,
+    DynamicTransferCompound,
     MixedPrecisionCompound,
     NoiseAggregation,
     PulseType,
@@ -287,9 +288,44 @@ def test_random_devices_are_drawn_on_where_weights_are_set():
     assert picks[0] != picks[1]
 
 
-def test_a_buffered_compound_of_one_with_choppers_is_refused():
-    cell = BufferedTransferCompound(
-        unit_cell_devices=[transfer(ChoppedTransferCompound), devices()[1]]
-    )
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        (BufferedTransferCompound, ChoppedTransferCompound),
+        (BufferedTransferCompound, DynamicTransferCompound),
+        (ChoppedTransferCompound, DynamicTransferCompound),
+    ],
+)
+def test_two_buffers_of_one_array_are_refused(outer, inner):
+    cell = outer(unit_cell_devices=[transfer(inner), devices()[1]])
     with pytest.raises(NotImplementedError, match=r"unit_cell_devices\[0\]"):
         AnalogTile(2, 3, config(cell))
+
+
+@pytest.mark.parametrize(
+    ("cls", "fields"),
+    [
+        (BufferedTransferCompound, {}),
+        (ChoppedTransferCompound, {}),
+        # It writes from its fourth sweep on.
+        (DynamicTransferCompound, {"in_chop_prob": 0.5, "noise_gate": False}),
+    ],
+    ids=["ttv2", "ttv3", "ttv4"],
+)
+@pytest.mark.parametrize("inner", ["refreshed", "sequential", "ttv1", "ttv3"])
+def test_a_write_without_a_rate_moves_no_schedule(cls, fields, inner):
+    """A learning rate of 0 does nothing, in a cell that is written to as in a tile."""
+    tiles = {}
+    for step in (1.0, 0.0):
+        cell = transfer(cls, step=step, transfer_lr=50.0, **fields)
+        cell.unit_cell_devices[1] = CELLS[inner]
+        tiles[step] = AnalogTile(*SHAPE, config(cell), rng=3)
+        tiles[step].update(*vectors(5 * SHAPE[1]))
+    counters = tiles[0.0].tile.state()[0]["counters"]
+    others = tiles[1.0].tile.state()[0]["counters"]
+    kind = CELLS[inner].node
+    moving = [f"{kind}_updates_1", f"{kind}_choices_1", "position_0_1", "events_0_1"]
+    assert [counters[name] for name in moving] == [0, 0, 0, 0]
+    assert others[moving[0]] > 0
+    # A write is an opportunity, and counts whether there is anything to send or not.
+    assert counters[f"{kind}_writes_1"] == others[f"{kind}_writes_1"] > 0

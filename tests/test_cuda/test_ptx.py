@@ -11,14 +11,6 @@ import pytest
 
 TREE = Path(__file__).parents[2]
 SOURCES = sorted(TREE.glob("cuda/*.cu"))
-FLAGS = [
-    "-std=c++17",
-    "--fmad=false",
-    "--ftz=false",
-    "--prec-div=true",
-    "--prec-sqrt=true",
-    "-arch=compute_90",
-]
 #: Operations that round; min, max, neg, abs, setp and mov do not.
 ROUNDS = re.compile(r"^(add|sub|mul|fma|div|sqrt|rcp|mad|cvt\.\w+)\b.*\.f32")
 PRECISE = re.compile(r"\.rn\b|\.rni\b|\.rzi\b|\.rpi\b")
@@ -31,10 +23,16 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
-def test_float_arithmetic_is_exact(source: Path, tmp_path: Path) -> None:
+def test_float_arithmetic_is_exact(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(TREE / "benchmarks"))
+    from cuda_registers import flags_of_the_build
+
+    flags = [*flags_of_the_build(), "-arch=compute_90"]
     target = tmp_path / "kernels.ptx"
     done = subprocess.run(
-        ["nvcc", *FLAGS, "-ptx", str(source), "-o", str(target)],
+        ["nvcc", *flags, "-ptx", str(source), "-o", str(target)],
         capture_output=True,
         text=True,
         check=False,

@@ -120,7 +120,7 @@ def test_sdist_holds_all_sources(distributions: tuple[Path, Path]) -> None:
         path.relative_to(TREE).as_posix()
         for folder in ("csrc", "cuda", "rpupy")
         for path in (TREE / folder).rglob("*")
-        if path.suffix in (*SOURCES, ".py", ".pyi", ".pxd")
+        if path.suffix in (*SOURCES, ".py", ".pyi", ".pxd", ".pxi")
     }
     assert sources - names == set()
     assert not [name for name in names if name.startswith("build/")]
@@ -132,7 +132,8 @@ def test_wheel_holds_the_package_and_no_sources(
 ) -> None:
     with zipfile.ZipFile(distributions[1]) as archive:
         names = set(archive.namelist())
-    assert not [name for name in names if name.endswith(SOURCES)]
+    # Declarations are of no use without the headers.
+    assert not [name for name in names if name.endswith((*SOURCES, ".pxd", ".pxi"))]
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"rpupy"}
     modules = {

@@ -9,6 +9,7 @@ machine.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import sys
@@ -22,17 +23,23 @@ from rpupy import tiles
 from rpupy.configs import (
     AnalogMVType,
     BoundManagementType,
+    BufferedTransferCompound,
+    ChoppedTransferCompound,
     ConstantStepDevice,
     DampedStepDevice,
+    DigitalRankUpdateRPUConfig,
     DriftParameter,
+    DynamicTransferCompound,
     ExpStepDevice,
     FloatingPointDevice,
     FloatingPointRPUConfig,
     IdealDevice,
     IOParameters,
     LinearStepDevice,
+    MixedPrecisionCompound,
     NoiseAggregation,
     NoiseManagementType,
+    OneSidedUnitCell,
     PiecewiseStepDevice,
     PmaxMapping,
     PowStepDevice,
@@ -42,7 +49,11 @@ from rpupy.configs import (
     SoftBoundsDevice,
     SoftBoundsPmaxDevice,
     SoftBoundsReferenceDevice,
+    TransferCompound,
+    UnitCellRPUConfig,
     UpdateParameters,
+    VectorUnitCell,
+    VectorUnitCellUpdatePolicy,
     WeightNoiseType,
 )
 from rpupy.configs.utils import IOParametersIRDropT
@@ -252,6 +263,85 @@ def _wires() -> SingleRPUConfig:
     )
 
 
+def _cell(name: str, aggregation: NoiseAggregation = NoiseAggregation.PULSE) -> Any:
+    """Unit cells and compounds, with everything in them that draws."""
+    lines = IOParameters(v_offset_std=0.1, out_noise_std=0.3, r_series=0.01)
+    writes = UpdateParameters(noise_aggregation=aggregation)
+    steps = UpdateParameters(
+        desired_bl=3,
+        update_bl_management=False,
+        update_management=False,
+        noise_aggregation=aggregation,
+    )
+    devices = [
+        SoftBoundsDevice(dw_min=0.002, write_noise_std=1.0, diffusion=0.001),
+        LinearStepDevice(gamma_up=0.3, gamma_down=0.2, lifetime=50.0, diffusion=0.001),
+    ]
+    schedule: dict[str, Any] = {
+        "unit_cell_devices": devices,
+        "units_in_mbatch": False,
+        "scale_transfer_lr": False,
+        "gamma": 0.3,
+    }
+    choppers = {"in_chop_prob": 0.5, "out_chop_prob": 0.3, "transfer_update": steps}
+    cells = {
+        "vector": lambda: VectorUnitCell(
+            unit_cell_devices=[*devices, ConstantStepDevice(diffusion=0.001)],
+            update_policy=VectorUnitCellUpdatePolicy.SINGLE_RANDOM,
+        ),
+        "one_sided": lambda: OneSidedUnitCell(
+            unit_cell_devices=devices[:1],
+            refresh_every=3,
+            units_in_mbatch=False,
+            refresh_upper_thres=0.1,
+            refresh_lower_thres=0.02,
+            refresh_update=writes,
+        ),
+        "ttv1": lambda: TransferCompound(
+            **schedule,
+            n_reads_per_transfer=2,
+            random_selection=True,
+            with_reset_prob=0.4,
+            transfer_forward=lines,
+            transfer_update=writes,
+        ),
+        "ttv2": lambda: BufferedTransferCompound(**schedule, transfer_update=steps),
+        "ttv3": lambda: ChoppedTransferCompound(
+            **schedule, **choppers, transfer_columns=False, auto_granularity=100.0
+        ),
+        "ttv4": lambda: DynamicTransferCompound(
+            **schedule, **choppers, tail_weightening=0.5, forget_buffer=False
+        ),
+        "mixed": lambda: MixedPrecisionCompound(
+            device=devices[0], n_x_bins=15, n_d_bins=9
+        ),
+    }
+    kind = DigitalRankUpdateRPUConfig if name == "mixed" else UnitCellRPUConfig
+    return kind(
+        device=cells[name](),
+        forward=noisy_io(),
+        backward=noisy_io(out_scale=0.9),
+        update=UpdateParameters(noise_aggregation=aggregation),
+    )
+
+
+def _cell_scenarios() -> dict[str, Scenario]:
+    """Each cell, pulse by pulse and with one draw of noise for many."""
+    found = {}
+    for name in ("vector", "one_sided", "ttv1", "ttv2", "ttv3", "ttv4", "mixed"):
+        for aggregation in NoiseAggregation:
+            batch = aggregation is NoiseAggregation.BATCH
+            found[f"{name}_aggregated" if batch else f"{name}_small"] = Scenario(
+                functools.partial(_cell, name, aggregation),
+                *((19, 23, 140) if batch else (19, 23, 40)),
+                learning_rate=0.05,
+                whole_only=batch or name == "mixed",
+            )
+    large = functools.partial(_cell, "ttv3", NoiseAggregation.BATCH)
+    found["ttv3_large"] = Scenario(large, 157, 211, 64, large=True, whole_only=True)
+    return found
+
+
 def _noisy_slices(mv_type: AnalogMVType, inp_res: float, rows: int) -> SingleRPUConfig:
     """Conductances that are noisy in each read, behind wires in evaluation."""
     forward = IOParametersIRDropT(
@@ -356,6 +446,7 @@ SCENARIOS = {
     "aggregated_large": Scenario(
         _aggregated, 211, 157, 64, large=True, whole_only=True
     ),
+    **_cell_scenarios(),
 }
 
 

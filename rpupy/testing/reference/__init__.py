@@ -10,6 +10,7 @@ logarithms, powers and normal numbers are computed in float64 here.
 """
 
 from .arithmetic import fma, round_to_grid
+from .comparison import Growth, differences, product_bound
 from .random_numbers import (
     Draw,
     RandomNumbers,
@@ -22,12 +23,15 @@ from .trains import pulse_train_scales
 
 __all__ = [
     "Draw",
+    "Growth",
     "RandomNumbers",
     "ReferenceTile",
     "Stream",
+    "differences",
     "fma",
     "normal_of_words",
     "philox4x32",
+    "product_bound",
     "pulse_train_scales",
     "round_to_grid",
 ]

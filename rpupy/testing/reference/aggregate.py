@@ -55,6 +55,33 @@ def portions(batch: int, per_vector: int) -> Iterator[list[tuple[int, range]]]:
             yield [(vector, range(first, min(first + PORTION_WORDS, per_vector)))]
 
 
+def parts_of_vector(
+    words: list[Word], vector: int, per_vector: int
+) -> Iterator[tuple[list[Word], bool]]:
+    """Cut the words of a vector where portions end.
+
+    Parameters
+    ----------
+    words : list of Word
+        The words of the vector.
+    vector : int
+        Its number in the mini-batch.
+    per_vector : int
+        Words that portions reckon with for each vector.
+
+    Yields
+    ------
+    part : list of Word
+    is_last : bool
+        Whether its portion ends with it.
+    """
+    if per_vector <= PORTION_WORDS:
+        yield words, (vector + 1) % (PORTION_WORDS // per_vector) == 0
+        return
+    for first in range(0, len(words), PORTION_WORDS):
+        yield words[first : first + PORTION_WORDS], True
+
+
 def constant_steps(h: dict[str, Floats], w: Floats, words: Sequence[Word]) -> Outcome:
     """Sum steps that are the same everywhere."""
     ups = F32(sum(np.where(up, pulses, 0) for pulses, up in words))

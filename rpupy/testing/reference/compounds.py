@@ -16,19 +16,19 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rpupy.configs.compounds import reads_slice_alone
 from rpupy.parameters.enums import (
     BoundManagementType,
-    NoiseAggregation,
     NoiseManagementType,
     VectorUnitCellUpdatePolicy,
 )
 
-from .aggregate import Word
+from .aggregate import Word, parts_of_vector
 from .arithmetic import F32, LARGEST, SMALLEST_NORMAL, Floats, clip, fma
 from .plane import Counting, Plane
-from .product import Vector
+from .product import LineDraws, Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream
-from .trains import Train, Zeros
+from .trains import Train, Zeros, longest_train
 
 #: Counters of every node of a tree.
 COUNTERS = ("reads", "writes", "events", "updates", "position", "sweeps")
@@ -52,6 +52,12 @@ class Place:
     planes: Iterator[int]
     cells: Iterator[int]
     tie_distance: float = field(default=math.inf)
+    made: list[Plane] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Let portions of pulses that share a draw of noise end everywhere."""
+        for plane in self.made:
+            plane.settle()
 
     def node(self, config: Any, suffix: str, construction_seed: int) -> Node:
         """Make the model of a device or a cell."""
@@ -65,6 +71,7 @@ class Place:
         )
         for name in CELL_COUNTERS:
             self.counters.setdefault(name + suffix, 0)
+        self.made.append(plane)
         return plane
 
     def random(self, number: int) -> RandomNumbers:
@@ -94,8 +101,6 @@ def cell_of(
     counters: dict[str, int],
 ) -> Cell:
     """Make the model of a cell that is the device of a tile."""
-    if update.noise_aggregation is NoiseAggregation.BATCH:
-        raise NotImplementedError("the model of a cell has no aggregated noise")
     # Planes are numbered depth first, and behind them the cells, also depth first.
     numbers = count(_planes_in(config))
     place = Place(shape, key, log, counters, update, count(0), numbers)
@@ -136,9 +141,15 @@ class Cell(Counting):
             for k, member in enumerate(config.members())
         ]
         self.random = place.random(self.number)
+        #: What the lines of its reads drew.
+        self.drawn: dict[str, Any] = {}
         self.zeros = Zeros()  # of its writes
         #: Matrices that are hidden parameters, by name without suffix.
         self.buffers: dict[str, Floats] = {}
+
+    def line_draws(self) -> LineDraws:
+        """Return what draws for the lines of its reads."""
+        return LineDraws(self.random, self.place.shape)
 
     def suffix_of(self, k: int) -> str:
         """Return what names of member `k` end in."""
@@ -169,7 +180,7 @@ class Cell(Counting):
         """Number of states: mean over the members."""
         return math.fsum(m.states for m in self.members) / len(self.members)
 
-    # ---- one vector (0.2) ------------------------------------------------------------
+    # ---- one vector ------------------------------------------------------------------
 
     def update(self, x: Floats, d: Floats, lr: Any, batch: int, train: Train) -> None:
         """Update with a vector of a mini-batch of `batch` vectors."""
@@ -180,8 +191,29 @@ class Cell(Counting):
         words = train.words(x, d, rate, self.granularity)
         if train.update.d_sparsity:
             self.count_zeros(train, batch)
-        self.receive(words)
+        if train.aggregates:
+            self.receive_in_portions(words, lr, train)
+        else:
+            self.receive(words)
         self.finish(lr, batch)
+
+    def receive_in_portions(self, words: list[Word], lr: Any, train: Train) -> None:
+        """Pass pulses on that wait for the end of their portion.
+
+        Those of a mini-batch are counted from its first vector; a write is a portion.
+        """
+        longest = max(len(words), 1)
+        if not train.write:
+            rate = self.longest_rate(lr)
+            longest = longest_train(train.update, rate, self.granularity)
+        for part, is_last in parts_of_vector(words, train.vector, longest):
+            self.receive(part, at_once=True)
+            if is_last or train.write:
+                self.place.settle()
+
+    def longest_rate(self, lr: Any) -> Any:
+        """Return the rate for which portions reckon with the length of trains."""
+        return lr
 
     def count_zeros(self, train: Train, batch: int) -> None:
         """Note the share of zeros in the errors."""
@@ -194,7 +226,7 @@ class Cell(Counting):
         """Return the rate for which trains are made."""
         return lr
 
-    def receive(self, words: list[Word]) -> None:
+    def receive(self, words: list[Word], at_once: bool = False) -> None:
         """Pass pulses on to the members."""
         raise NotImplementedError
 
@@ -202,17 +234,23 @@ class Cell(Counting):
         """Count a vector, and do what is due behind it."""
         raise NotImplementedError
 
-    # ---- reads and writes (0.6) ------------------------------------------------------
+    # ---- reads and writes ------------------------------------------------------------
 
     def read(self, source: Node, number: int, io: Any, columns: bool = True) -> Floats:
         """Read a column or a row of a member."""
         lines = self.place.shape[1] if columns else self.place.shape[0]
+        drawn = dict(self.drawn)
+        if "w_asymmetry" in drawn and not columns:
+            drawn["w_asymmetry"] = drawn["w_asymmetry"].T
         vector = Vector(
             self.place.random(source.number),
             source.weights if columns else source.weights.T,
             io,
             Pass.READ,
             source.counted("reads"),
+            drawn,
+            # The largest input of each read is 1, and so is the mean of all of them.
+            average=F32(1),
             backward=not columns,
         )
         values = vector.product(_one_hot(lines, number))
@@ -239,7 +277,7 @@ class Cell(Counting):
         train = Train(update, random, ordinal, write=True, zeros=self.zeros)
         target.update(x, d, lr, batch, train)
 
-    # ---- weights and upkeep (0.5) ----------------------------------------------------
+    # ---- weights and upkeep ----------------------------------------------------------
 
     def set_weights(self, weights: Floats) -> None:
         """Set the weights, with buffers and schedule as of a new cell."""
@@ -316,6 +354,8 @@ class Cell(Counting):
         self, numbers: list[Any], arrays: Mapping[str, Any], weights: str
     ) -> None:
         """Take the state of a cell of a core tile; what is taken leaves `numbers`."""
+        for name in self.drawn:
+            self.drawn[name] = np.array(arrays[f"read_{name}{self.suffix}"])
         for name, buffer in self.buffers.items():
             buffer[...] = arrays[name + self.suffix]
         self.zeros.last = arrays.get("write_zeros" + self.suffix, [F32(0)])[0]
@@ -335,6 +375,7 @@ class Cell(Counting):
         for k, member in enumerate(self.members):
             found |= member.arrays(self._name_of_weights(k, weights))
         own = {**self.buffers, **self.lines(), "write_zeros": [self.zeros.last]}
+        own |= {f"read_{name}": values for name, values in self.drawn.items()}
         return found | {name + self.suffix: array for name, array in own.items()}
 
     def lines(self) -> dict[str, Any]:
@@ -380,13 +421,16 @@ class VectorCell(Cell):
             if isinstance(member, Cell):
                 member.begin()
 
-    def receive(self, words: list[Word]) -> None:
+    def receive(self, words: list[Word], at_once: bool = False) -> None:
         """Give the same pulses to all that are chosen."""
         for member in self.chosen:
-            member.receive(words)
+            member.receive(words, at_once)
 
     def finish(self, lr: Any, batch: int) -> None:
         """Let those finish that had the vector, then count it."""
+        one = self.policy is not VectorUnitCellUpdatePolicy.ALL
+        if one and any(isinstance(member, Cell) for member in self.members):
+            self.place.settle()
         _finish(self.chosen, lr, batch)
         self.counted("updates")
 
@@ -411,6 +455,7 @@ class OneSidedCell(Cell):
     ) -> None:
         super().__init__(config, place, suffix, construction_seed)
         self.minus, self.plus = self.members
+        self.drawn = self.line_draws().of(config.refresh_forward, False)
         if config.copy_inverted:
             self._mirror()
 
@@ -428,12 +473,13 @@ class OneSidedCell(Cell):
             )
             mirrored[name][...] = drawn[turned] * F32(-1 if is_weight else 1)
 
-    def receive(self, words: list[Word]) -> None:
+    def receive(self, words: list[Word], at_once: bool = False) -> None:
         """Give what raises the weight to one device, what lowers it to the other."""
         for member, raises in ((self.plus, True), (self.minus, False)):
-            member.receive(
-                [(np.where(up == raises, n, 0), np.ones_like(up)) for n, up in words]
-            )
+            turned = [
+                (np.where(up == raises, n, 0), np.ones_like(up)) for n, up in words
+            ]
+            member.receive(turned, at_once)
 
     def finish(self, lr: Any, batch: int) -> None:
         """Count the vector, and refresh if it is time to."""
@@ -442,10 +488,11 @@ class OneSidedCell(Cell):
         if self.config.units_in_mbatch:
             period *= batch
         if self.config.refresh_every > 0 and self.count("updates") % period == 0:
+            self.place.settle()
             self.refresh()
 
     def refresh(self) -> None:
-        """Reset what is high on both sides, and write the difference again (3.4)."""
+        """Reset what is high on both sides, and write the difference again."""
         p = self.config
         # One ordinal of resets for a refresh.
         resets = [member.counted("reset") for member in self.members]
@@ -504,10 +551,11 @@ class TransferChain(Cell):
             noise_management=NoiseManagementType.NONE,
             bound_management=BoundManagementType.NONE,
         )
+        self.drawn = self.line_draws().of(self.io, not self.columns)
 
     @property
     def hides_all(self) -> bool:
-        """Whether the last array is what products see (4.2, 12.13)."""
+        """Whether the last array is what products see."""
         *others, last = self.gammas
         return last == 1 and not any(others)
 
@@ -541,7 +589,7 @@ class TransferChain(Cell):
             member.set_weights(np.zeros_like(weights))
         self.last.set_weights(weights / self.gammas[-1])
 
-    # ---- one vector (4.4) ------------------------------------------------------------
+    # ---- one vector ------------------------------------------------------------------
 
     def begin(self) -> None:
         """Let the fast array begin."""
@@ -550,14 +598,22 @@ class TransferChain(Cell):
 
     def pulse_rate(self, x: Floats, d: Floats, lr: Any, batch: int, update: Any) -> Any:
         """Return the rate of the fast array."""
+        return self.fast_rate(lr)
+
+    def longest_rate(self, lr: Any) -> Any:
+        """Return the same one."""
+        return self.fast_rate(lr)
+
+    def fast_rate(self, lr: Any) -> Any:
+        """Return the rate of the fast array."""
         fast = F32(self.config.fast_lr)
         if not fast > 0:
             return lr
         return _finite(fast * lr) if self.config.scale_fast_lr else fast
 
-    def receive(self, words: list[Word]) -> None:
+    def receive(self, words: list[Word], at_once: bool = False) -> None:
         """Give pulses to the fast array."""
-        self.fast.receive(words)
+        self.fast.receive(words, at_once)
 
     def finish(self, lr: Any, batch: int) -> None:
         """Count the vector, and transfer what is due."""
@@ -566,7 +622,19 @@ class TransferChain(Cell):
         for k in range(len(self.members)):
             every = self.period(k, batch)
             if every > 0 and self.count("updates") % every == 0:
+                if not self.cuts_slices:
+                    self.place.settle()
                 self.transfer(k, lr)
+
+    @property
+    def cuts_slices(self) -> bool:
+        """Whether an event ends portions of the slices alone that are read.
+
+        It does where this is the whole cell, made of devices, and where a slice is all
+        that its read depends on.
+        """
+        devices = all(isinstance(member, Plane) for member in self.members)
+        return self.suffix == "" and devices and reads_slice_alone(self.io)
 
     def base_periods(self) -> list[float]:
         """Return the periods of all sources (4.1; slices instead of lengths: 12.5)."""
@@ -615,8 +683,12 @@ class TransferChain(Cell):
     def move(self, k: int, number: int, event: int, eta: Any) -> None:
         """Move one slice."""
         source, target = self.members[k], self.members[k + 1]
+        if isinstance(source, Plane) and source.waiting:
+            read = np.zeros(self.place.shape, dtype=np.bool_)
+            self.slice_of(read, number)[...] = True
+            source.settle(read)
         values = self.read(source, number, self.io, self.columns)
-        # Each slice is reset behind its own read (12.6).
+        # Each slice is reset behind its own read.
         if self.config.with_reset_prob > 0.0:
             random = self.place.random(source.number)
             if random.happens(
@@ -646,7 +718,7 @@ class TransferChain(Cell):
         else:
             target.counted("writes")
 
-    def slice_of(self, array: Floats, number: int) -> Floats:
+    def slice_of(self, array: NDArray[Any], number: int) -> NDArray[Any]:
         """Return a view of a slice."""
         return array[:, number] if self.columns else array[number]
 
@@ -656,7 +728,7 @@ class TransferChain(Cell):
         return F32(self.config.transfer_update.desired_bl)
 
     def with_factors(self, k: int, eta: Any) -> Any:
-        """Return the rate where buffers are between arrays (5.3)."""
+        """Return the rate where buffers are between arrays."""
         source, target = self.gammas[k], self.gammas[min(k + 1, len(self.members) - 1)]
         return eta * (source / target) if source > 0 and target > 0 else eta
 
@@ -753,17 +825,17 @@ class ChoppedTransfer(TransferChain):
 
     @property
     def weights(self) -> Floats:
-        """The effective weight, with the present choppers (6.5)."""
+        """The effective weight, with the present choppers."""
         if self.hides_all:
             return super().weights
         a = self.gammas[0] * self.fast.weights
         shown = np.where(self.turned, -a, a)
         return np.asarray(fma(self.gammas[1], self.last.weights, shown))
 
-    # ---- rates (6.3) -----------------------------------------------------------------
+    # ---- rates -----------------------------------------------------------------------
 
     def base_periods(self) -> list[float]:
-        """Return the periods: only the fast array has one (12.10)."""
+        """Return the periods: only the fast array has one."""
         p = self.config
         first = p.transfer_every_vec[0] if p.transfer_every_vec else p.transfer_every
         return [float(first), 0.0]
@@ -829,12 +901,17 @@ class ChoppedTransfer(TransferChain):
             return _finite(abs(eta) / self.last_rate / (unit * (slow / fast)))
         return _finite(abs(eta) / unit)
 
-    # ---- one vector (6.4) ------------------------------------------------------------
+    # ---- one vector ------------------------------------------------------------------
 
-    def receive(self, words: list[Word]) -> None:
+    def longest_rate(self, lr: Any) -> Any:
+        """Return a rate above all others where each vector has its own."""
+        p = self.config
+        return np.inf if p.auto_scale and p.fast_lr > 0 else self.fast_rate(lr)
+
+    def receive(self, words: list[Word], at_once: bool = False) -> None:
         """Give pulses to the fast array, turned over by the choppers."""
         turned = self.turned
-        self.fast.receive([(pulses, up ^ turned) for pulses, up in words])
+        self.fast.receive([(pulses, up ^ turned) for pulses, up in words], at_once)
 
     @property
     def sweeps_of_period(self) -> int:
@@ -1049,7 +1126,7 @@ class MixedPrecision(Cell):
         granularity: float = self.config.granularity or self.device.granularity
         return granularity
 
-    # ---- one vector (8.3) ------------------------------------------------------------
+    # ---- one vector ------------------------------------------------------------------
 
     def update(self, x: Floats, d: Floats, lr: Any, batch: int, train: Train) -> None:
         """Add the gradient, and transfer if it is time to."""

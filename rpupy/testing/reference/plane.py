@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .aggregate import Word, constant_steps, tangents
+from .aggregate import Word, constant_steps, parts_of_vector, tangents
 from .arithmetic import F32, SMALLEST_NORMAL, Floats, clip, fma
 from .devices import LAWS, DeviceDraws, draw_pulsed_device
 from .random_numbers import Draw, RandomNumbers, Stream, key_of
@@ -104,6 +104,8 @@ class Plane(Counting):
 
         self.crosspoint = np.arange(math.prod(shape), dtype=np.uint64).reshape(shape)
         self.pulse_ordinals = np.zeros(shape, dtype=np.uint32)
+        # Pulses that wait for the end of their portion, to share a draw of noise.
+        self.waiting: list[Word] = []
         self.pulse_counters = np.zeros((2, *shape), dtype=np.int64)
         # The persistent weights: what pulses and maintenance act on.
         self.true_weights = np.zeros(shape, dtype=np.float32)
@@ -171,16 +173,34 @@ class Plane(Counting):
         for pulses, up in words:
             self.pulse_counters += pulses * np.stack([~up, up])
 
-    def receive(self, words: Sequence[Word]) -> None:
-        """Apply the pulses of a vector, and show what they did."""
-        before = self.pulse_ordinals.copy()
+    def receive(self, words: Sequence[Word], at_once: bool = False) -> None:
+        """Apply the pulses of a vector and show what they did, or let them wait."""
         self.tally(words)
+        if at_once:
+            self.waiting += words
+            return
+        before = self.pulse_ordinals.copy()
         self.apply(words)
         self.show_pulsed(self.pulse_ordinals != before)
 
+    def settle(self, where: Any = True) -> None:
+        """Apply the pulses that wait, at some of the crosspoints, and show what they did."""
+        before = self.pulse_ordinals.copy()
+        waiting, self.waiting = self.waiting, []
+        if where is not True:
+            self.waiting = [(np.where(where, 0, n), up) for n, up in waiting]
+        self.apply_at_once([(np.where(where, n, 0), up) for n, up in waiting])
+        self.show_pulsed(self.pulse_ordinals != before)
+
     def update(self, x: Floats, d: Floats, lr: Any, batch: int, train: Train) -> None:
-        """Update with a vector."""
-        self.receive(train.words(x, d, lr, self.granularity))
+        """Update with a vector: a write, which is a portion of its own."""
+        words = train.words(x, d, lr, self.granularity)
+        if not train.aggregates:
+            self.receive(words)
+            return
+        for part, _ in parts_of_vector(words, 0, max(len(words), 1)):
+            self.receive(part, at_once=True)
+            self.settle()
 
     def show_pulsed(self, touched: NDArray[np.bool_]) -> None:
         """Take a fresh look at crosspoints that had a pulse, after the last one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,7 @@ class LineDraws:
         return drawn
 
 
+@dataclass(eq=False)
 class Vector:
     """The way of one vector through the array.
 
@@ -113,37 +115,33 @@ class Vector:
         Whether a read goes backward; passes of that name do.
     """
 
-    def __init__(
-        self,
-        random: RandomNumbers,
-        weights: Floats,
-        io: Any,
-        which: Pass,
-        ordinal: int,
-        drawn: dict[str, Any] | None = None,
-        average: Any = 0.0,
-        backward: bool = False,
-    ) -> None:
-        self.random = random
-        self.weights = weights
-        self.io = io
-        self.backward = backward or which in (Pass.BACKWARD, Pass.BACKWARD_EVAL)
-        self.stream = Stream.PRODUCT + 5 * which
-        self.ordinal = ordinal
-        self.drawn = drawn or {}
-        self.average = average
+    random: RandomNumbers
+    weights: Floats
+    io: Any
+    which: Pass
+    ordinal: int
+    drawn: dict[str, Any] = field(default_factory=dict)
+    average: Any = 0.0
+    backward: bool = False
+
+    def __post_init__(self) -> None:
+        self.backward |= self.which in (Pass.BACKWARD, Pass.BACKWARD_EVAL)
+        self.stream = Stream.PRODUCT + 5 * self.which
         self.tie_distance = math.inf
+        #: For each output, the magnitudes of all that was added up to it.
+        self.terms = np.zeros(len(self.weights))
         # Whether products are not those of the kernels to the last bit.
         self.approximate = False
+        io = self.io
         self.out_asymmetry = 0.0 if io is None else max(io.out_asymmetry, 0.0)
 
     def product(self, x: Floats) -> Floats:
         """Return the result, after all rounds of bound management."""
         io = self.io
-        if io is None:
-            return self._matrix_product(x)
-        if io.is_perfect or io.mv_type is AnalogMVType.IDEAL:
-            return self._matrix_product(x) * F32(io.out_scale)
+        if io is None or io.is_perfect or io.mv_type is AnalogMVType.IDEAL:
+            y, scale = self._matrix_product(x), 1.0 if io is None else io.out_scale
+            self.terms = np.abs(self.weights) @ np.abs(x) * np.float64(abs(scale))
+            return y if io is None else y * F32(scale)
         if not np.isfinite(x).all():
             return np.full(len(self.weights), np.nan, dtype=np.float32)
 
@@ -168,6 +166,7 @@ class Vector:
                 s, reduction = self._worst_case(x), F32(1)
                 s = s if s >= SMALLEST_NORMAL else F32(1)
             c = (F32(1) / s if managed else F32(1)) / reduction
+            self.terms = np.zeros(len(self.weights))
             y, fits = self._round(x, c, number)
             if (
                 not repeats
@@ -175,7 +174,9 @@ class Vector:
                 or int(reduction) > io.max_bm_factor
                 or (step > 0 and reduction > F32(io.max_bm_res) / step)
             ):
-                return y * (F32(io.out_scale) / c)
+                scale = F32(io.out_scale) / c
+                self.terms = self.terms * np.float64(abs(scale))
+                return y * scale
             reduction *= F32(2)
             number += 1
 
@@ -258,11 +259,14 @@ class Vector:
             v = round_to_grid(v, step, shift)
         if io.inp_bound > 0.0:
             v = clip(v, -F32(io.inp_bound), F32(io.inp_bound))
+        self._driven = np.abs(v).astype(np.float64)
         if io.inp_noise > 0.0:
             z = self._drawn("normals", Purpose.INPUT_NOISE, number, x.size)
+            self._driven = np.abs(v) + np.abs(io.inp_noise * z.astype(np.float64))
             v = fma(F32(io.inp_noise), z, v)
         if io.inp_asymmetry != 0.0:
             v = np.where(v < 0, v * (F32(1) - F32(io.inp_asymmetry)), v)
+            self._driven = self._driven * (1.0 + abs(io.inp_asymmetry))
         return v
 
     def _analog(self, v: Floats, number: int, part: int) -> Floats:
@@ -272,10 +276,16 @@ class Vector:
         if part == 1 and "w_asymmetry" in self.drawn:
             weights = weights * self.drawn["w_asymmetry"]
         y = self._matrix_product(v, weights)
+        terms = np.abs(weights) @ self._driven
         if io.ir_drop > 0.0:
+            terms = terms * (1.0 + self._largest_drop(terms))
             y = self._wires(y, v, weights)
         if io.r_series > 0.0 or "v_offset" in self.drawn:
+            reference = max(abs(io.v_offset_w_min), 0.0) * self._driven.sum()
+            offset = self.drawn.get("v_offset", 0.0)
+            terms = (1.0 + np.abs(offset)) * (terms + 3.0 * reference)
             y = self._resistance(y, v)
+        self.terms = self.terms + terms
         if io.w_noise <= 0.0 or io.w_noise_type is WeightNoiseType.NONE:
             return y
         sizes = np.ones_like(weights)
@@ -284,7 +294,13 @@ class Vector:
         # In double precision: the squares of single precision over- and underflow.
         variance = sizes.astype(np.float64) @ v.astype(np.float64) ** 2
         z = self._drawn("normals", Purpose.WEIGHT_NOISE, number, y.size, part)
+        self.terms = self.terms + np.abs(io.w_noise * np.sqrt(variance) * z)
         return fma(F32(F32(io.w_noise) * np.sqrt(variance)), z, y)
+
+    def _largest_drop(self, currents: Any) -> Any:
+        """Return the sum of the magnitudes of the polynomial in the current."""
+        a = currents * (self.weights.shape[1] / self.io.ir_drop_g_ratio)
+        return self.io.ir_drop * a * (0.5 + a * (0.2 + a * 0.05))
 
     def _wires(self, y: Floats, v: Floats, weights: Floats) -> Floats:
         """Subtract the voltage loss along the wires."""
@@ -321,13 +337,17 @@ class Vector:
         if "out_nonlinearity_factor" in self.drawn:
             strengths = self.drawn.get("out_nonlinearity", F32(0))
             factor = self.drawn["out_nonlinearity_factor"]
+            self.terms = self.terms * np.float64(abs(factor))
             y = y * factor / (np.abs(strengths * y) + F32(1))
         if self.out_asymmetry != 0.0:
             y = np.where(y < 0, y * (F32(1) - F32(self.out_asymmetry)), y)
+            self.terms = self.terms * (1.0 + abs(self.out_asymmetry))
         noises = self.drawn.get("out_noise_values")
         noisy = noises is not None or io.out_noise > 0.0
         if noisy:
             z = self._drawn("normals", Purpose.OUTPUT_NOISE, number, y.size, part)
+            size = np.float64(io.out_noise) if noises is None else noises
+            self.terms = self.terms + np.abs(size * z)
             y = fma(F32(io.out_noise) if noises is None else noises, z, y)
         weight_noise = io.w_noise > 0.0 and io.w_noise_type is not WeightNoiseType.NONE
         uncertain = noisy or weight_noise or io.inp_noise > 0.0 or bool(self.drawn)

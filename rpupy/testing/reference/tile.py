@@ -19,7 +19,7 @@ from .plane import Plane
 from .product import LineDraws, Vector
 from .random_numbers import Draw, Pass, RandomNumbers, Stream, key_of
 from .time_slices import SlicedVector
-from .trains import SLOTS_PER_WORD, Train, Zeros
+from .trains import Train, Zeros, longest_train
 
 
 class ReferenceTile:
@@ -54,6 +54,10 @@ class ReferenceTile:
         went into was from being a tie, in steps (or, without rounding, relative to the
         bound).  Where it is tiny, another precision of the normal numbers could decide
         otherwise.
+    terms : ndarray of float64, shape (batch, outputs)
+        For each output of the last product, the sum of the magnitudes of all that was
+        added up to it: weights times inputs, and noise, in the units of the output.  A
+        rounding error of another way to compute it is relative to that.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class ReferenceTile:
         )
         self.learning_rate = 0.1
         self.tie_distance = np.zeros(0)
+        self.terms = np.zeros((0, out_size))
         self.last_trains: list[tuple[int, NDArray[Any], NDArray[Any]]] = []
 
         shape = (out_size, in_size)
@@ -148,6 +153,7 @@ class ReferenceTile:
         name = which.name.lower()
         result = np.empty((len(inputs), len(weights)), dtype=np.float32)
         self.tie_distance = np.full(len(inputs), np.inf)
+        self.terms = np.zeros(result.shape)
         direction = "backward" if name.startswith("backward") else "forward"
         drawn = dict(self.lines[direction])
         if "w_asymmetry" in drawn and direction == "backward":
@@ -166,6 +172,7 @@ class ReferenceTile:
                     vector = Vector(self.random, weights, io, **common)
                 result[b] = vector.product(x)
                 self.tie_distance[b] = vector.tie_distance
+                self.terms[b] = vector.terms
         self.counters[name] += len(inputs)
         return result
 
@@ -200,10 +207,11 @@ class ReferenceTile:
         pairs = list(zip(x_batch, d_batch, strict=True))
         if isinstance(self.root, Cell):
             lr = F32(self.learning_rate)
-            for x, d in pairs:
-                train = self._train()
+            for vector, (x, d) in enumerate(pairs):
+                train = self._train(vector)
                 self.root.update(x, d, lr, batch, train)
                 self.counters["update"] += 1
+            self.root.place.settle()
             self.tie_distance = np.array([self.root.place.take_tie_distance()])
             return
         plane = self.plane
@@ -219,7 +227,9 @@ class ReferenceTile:
         if self.config.update.noise_aggregation is NoiseAggregation.PULSE:
             plane.apply([word for words in vectors for word in words])
         else:
-            longest = self._longest_train()
+            longest = longest_train(
+                self.config.update, self.learning_rate, plane.granularity
+            )
             for portion in portions(batch, longest):
                 plane.apply_at_once(
                     [w for v, k in portion for w in vectors[v][k.start : k.stop]]
@@ -235,19 +245,10 @@ class ReferenceTile:
         self.counters["update"] += 1
         return words
 
-    def _train(self) -> Train:
+    def _train(self, vector: int = 0) -> Train:
         """Return the trains of the next vector of an update."""
-        ordinal = self.counters["update"]
-        return Train(self.config.update, self.random, ordinal, zeros=self.zeros)
-
-    def _longest_train(self) -> int:
-        """Words of the longest train that the parameters allow."""
-        update = self.config.update
-        length = update.desired_bl
-        if not update.fixed_bl and not update.update_bl_management:
-            rate = abs(F32(self.learning_rate))
-            length = max(length, int(np.ceil(rate / F32(self.plane.granularity))))
-        return -(-length // SLOTS_PER_WORD)
+        update, ordinal = self.config.update, self.counters["update"]
+        return Train(update, self.random, ordinal, vector=vector, zeros=self.zeros)
 
     def get_pulse_counters(self) -> NDArray[np.int64]:
         """Return pulses down and up; shape (0, out, in) if they are not counted."""
@@ -338,6 +339,9 @@ class ReferenceTile:
         for direction, drawn in self.lines.items():
             for name in drawn:
                 drawn[name] = np.array(arrays[f"{direction}_{name}"])
+            average = arrays.get(f"{direction}_input_average")
+            if average is not None:
+                self.averages[direction] = average[0]
         self.zeros.last = arrays.get("update_zeros", [F32(0)])[0]
         if isinstance(self.root, Cell):
             self.root.adopt(meta["planes"], arrays, "weights")

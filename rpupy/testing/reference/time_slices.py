@@ -6,6 +6,7 @@ from the far end of each line to the near one, and the charge of all slices.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from rpupy.parameters.enums import AnalogMVType
 
 from .arithmetic import F32, SMALLEST_NORMAL, Floats, fma
 from .product import Vector
-from .random_numbers import Pass, Purpose, RandomNumbers
+from .random_numbers import Pass, Purpose
 
 #: Largest conductance in uS, and the voltages of a row that is off, and of one that is on.
 G_MAX, V_OFF, V_SWING = 25.0, 0.4, 0.2
@@ -32,27 +33,19 @@ NOISE_FLOOR = (
 TIE = F32(1e-3)
 
 
+@dataclass(eq=False)
 class SlicedVector(Vector):
     """The way of one vector; `rows` are those of the physical array.
 
     Wires count in evaluation alone, and forward alone.
     """
 
-    def __init__(
-        self,
-        random: RandomNumbers,
-        weights: Floats,
-        io: Any,
-        which: Pass,
-        ordinal: int,
-        drawn: dict[str, Any] | None = None,
-        average: Any = 0.0,
-        *,
-        rows: int,
-    ) -> None:
-        super().__init__(random, weights, io, which, ordinal, drawn, average)
-        self.rows = rows
-        self.sliced = which is Pass.FORWARD_EVAL and io.ir_drop > 0.0
+    rows: int = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        io = self.io
+        self.sliced = self.which is Pass.FORWARD_EVAL and io.ir_drop > 0.0
         noisy = io.apply_xdep_pcm_read_noise and io.xdep_pcm_read_noise_scale != 0.0
         self.noisy = noisy and not self.backward
         self.approximate = self.sliced or self.noisy
@@ -60,6 +53,7 @@ class SlicedVector(Vector):
 
     def _round(self, x: Floats, c: np.float32, number: int) -> tuple[Floats, bool]:
         v = self._input(x, c, number)
+        self.terms = np.abs(self.weights) @ self._driven
         step = self._step(self.io.inp_res, self.io.inp_bound)
         one_pass = self.io.mv_type is AnalogMVType.ONE_PASS
         if not self.sliced and one_pass:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpupy.parameters.enums import PulseType
+from rpupy.parameters.enums import NoiseAggregation, PulseType
 
 from .aggregate import Word
 from .arithmetic import F32, LARGEST, Floats, clip, resolution, round_to_grid
@@ -17,6 +17,8 @@ from .random_numbers import RandomNumbers, Stream
 RANDOM_TRAINS = (PulseType.STOCHASTIC_COMPRESSED, PulseType.STOCHASTIC)
 SLOTS_PER_WORD = 31
 BLOCKS_PER_WORD = 8
+#: Of a train.
+MOST_SLOTS = 8192 * SLOTS_PER_WORD
 
 
 def pulse_train_scales(
@@ -74,6 +76,26 @@ def pulse_train_scales(
         # A line of 0 makes no pulses, however large the rate.
         a, b = min(a, LARGEST), min(b, LARGEST)
     return int(length), a, b
+
+
+def longest_train(update: Any, rate: Any, granularity: float) -> int:
+    """Return the words of the longest train that the parameters allow.
+
+    Parameters
+    ----------
+    update : UpdateParameters
+        Settings of the update.
+    rate : float
+        Learning rate; its sign does not matter.
+    granularity : float
+        Mean weight step of the device.
+    """
+    length = F32(update.desired_bl)
+    if not update.fixed_bl and not update.update_bl_management:
+        with np.errstate(over="ignore"):
+            length = max(length, np.ceil(abs(F32(rate)) / F32(granularity)))
+    # One word above the longest train that there is says that it is too long.
+    return int(-(-min(length, F32(MOST_SLOTS + SLOTS_PER_WORD)) // SLOTS_PER_WORD))
 
 
 @dataclass(frozen=True)
@@ -210,6 +232,8 @@ class Train:
         Number of the vector, or of the write.
     write : bool
         Whether it is a write of a slice or a row.
+    vector : int
+        Number of the vector in its mini-batch.
     zeros : Zeros
         Where whoever makes these trains counts zeros.
 
@@ -228,14 +252,22 @@ class Train:
         random: RandomNumbers,
         ordinal: int,
         write: bool = False,
+        vector: int = 0,
         zeros: Zeros | None = None,
     ) -> None:
         self.update = update
         self.random = random
         self.ordinal = ordinal
         self.write = write
+        self.vector = vector
         self.zeros = Zeros() if zeros is None else zeros
         self.zero_share = F32(0)
+
+    @property
+    def aggregates(self) -> bool:
+        """Whether a portion of the pulses has one draw of noise."""
+        aggregation: NoiseAggregation = self.update.noise_aggregation
+        return aggregation is NoiseAggregation.BATCH
 
     def words(self, x: Floats, d: Floats, lr: Any, granularity: float) -> list[Word]:
         """Return the pulses of each crosspoint, word by word, and where they go up."""
