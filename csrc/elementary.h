@@ -74,47 +74,37 @@ RPUPY_HD F exponential(F a) {
   return scaled_exponential(n, r);
 }
 
-// Natural logarithm of a positive normal number as high + low; error below 4e-9 + 2e-10 |result|.
+// 2^a for a in [-126, 127]; error below 3 ulp.
 template <class F>
-RPUPY_HD void logarithm_in_two(F a, F& high, F& low) {
-  F exponent, f;
-  split_exponent(a, exponent, f);
-  // ln(1 + f) = f - f^2 / 2 + f^3 R(f), of which only the last term is rounded to one float.
-  F r = all_lanes<F>(-0.0763544961810112f);
-  r = fma(r, f, all_lanes<F>(0.12854623794555664f));
-  r = fma(r, f, all_lanes<F>(-0.13205814361572266f));
-  r = fma(r, f, all_lanes<F>(0.14189869165420532f));
-  r = fma(r, f, all_lanes<F>(-0.16616764664649963f));
-  r = fma(r, f, all_lanes<F>(0.20001636445522308f));
-  r = fma(r, f, all_lanes<F>(-0.25001052021980286f));
-  r = fma(r, f, all_lanes<F>(0.333333283662796f));
-  const F square = f * f;
-  const F half = square * 0.5f;
-  low = fma(square * f, r, fma(f, f, -square) * -0.5f);
-  low = fma(exponent, all_lanes<F>(-2.12194440e-4f), low);
-  // The sum of the large terms, each time with what rounding took from it.
-  const F whole = exponent * 0.693359375f;
-  const F first = whole + f;
-  const F second = first - half;
-  low = low + ((whole - first) + f) + ((first - second) - half);
-  high = second + low;
-  low = low + (second - high);
+RPUPY_HD F two_to_the(F a) {
+  const F r = a - round_even(a);
+  const F square = r * r;
+  // Terms by twos: as a chain, each would wait for the one before.
+  const F low = fma(all_lanes<F>(0.6931470036506653f), r, all_lanes<F>(1.0f));
+  const F middle = fma(all_lanes<F>(0.0555071085691452f), r, all_lanes<F>(0.24022246897220612f));
+  const F high = fma(all_lanes<F>(0.0013269521296024323f), r, all_lanes<F>(0.009671291336417198f));
+  const F y = fma(fma(high, square, middle), square, low);
+  // Adding 1.5 * 2^23 leaves the whole part in the low bits.
+  const UIntOf<F> shift = bits_of(a + 12582912.0f) << 23;
+  return float_of_bits(bits_of(y) + shift);
 }
 
-// base^power, limited to [e^-87, e^88]; a base below the smallest normal number counts as 0. Error below
-// 1.3 + |power| / 16 ulp.
+// base^power, limited to [2^-126, 2^127]; a base below the smallest normal number counts as 0. Error below
+// 3 + |power| + 1.5 |log2 of the result| ulp: results down to 2^-64 are good to 1e-5.
 template <class F>
 RPUPY_HD F power_of(F base, F power) {
-  const F smallest = all_lanes<F>(kSmallestNormal);
-  F high, low;
-  logarithm_in_two(maximum(base, smallest), high, low);
-  high = select(less(base, smallest), all_lanes<F>(-1e30f), high);
-  const F product = power * high;
-  // Beyond the limits the rest is anything, NaN too; within them it is far below this.
-  const F rest = clamp(fma(power, low, fma(power, high, -product)), all_lanes<F>(-1e-4f), all_lanes<F>(1e-4f));
-  F r;
-  const F n = whole_part_of_log2(clamp(product, all_lanes<F>(-87.0f), all_lanes<F>(88.0f)), r);
-  return scaled_exponential(n, r + rest);
+  F exponent, f;
+  split_exponent(base, exponent, f);
+  exponent = select(less(base, all_lanes<F>(kSmallestNormal)), all_lanes<F>(-1e30f), exponent);
+  // log2(1 + f) / f to 5e-8 / |f|, by twos as above.
+  const F square = f * f;
+  const F p01 = fma(all_lanes<F>(-0.7213571071624756f), f, all_lanes<F>(1.4426947832107544f));
+  const F p23 = fma(all_lanes<F>(-0.3600882589817047f), f, all_lanes<F>(0.4809388816356659f));
+  const F p45 = fma(all_lanes<F>(-0.2500668168067932f), f, all_lanes<F>(0.28671693801879883f));
+  const F p67 = fma(all_lanes<F>(-0.14569605886936188f), f, all_lanes<F>(0.23683783411979675f));
+  const F ratio = fma(fma(p67, square, p45), square * square, fma(p23, square, p01));
+  const F product = fma(power * f, ratio, power * exponent);
+  return two_to_the(clamp(product, all_lanes<F>(-126.0f), all_lanes<F>(127.0f)));
 }
 
 }  // namespace RPUPY_ISA_NAME

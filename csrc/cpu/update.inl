@@ -86,7 +86,7 @@ static void update_exact(const UpdateArgs& args, void* scratch) {
 
 constexpr int64_t kWordsPerChunk = 128;     // words of trains made at a time
 constexpr int64_t kColumnsPerBlock = 1024;  // columns whose words stay near while the rows pass
-constexpr int64_t kPrefetchAhead = 128;     // columns: eight sets of lanes of AVX-512
+constexpr int64_t kPrefetchAhead = 128;     // columns: eight vectors of AVX-512
 constexpr int64_t kBlockWords = 32768;      // words of x in a block of columns, at most: a part of an L2 cache
 
 // One word of a chunk: which vector it belongs to, and which of its words it is.
@@ -105,7 +105,7 @@ struct UpdatePlan {
 
   explicit UpdatePlan(const UpdateArgs& args)
       : region(region_of(args.window, args.tile)),
-        x_stride(round_up(region.columns(), 16)),
+        x_stride(round_up(region.columns(), kWideLanes < 16 ? 16 : kWideLanes)),
         d_stride(round_up(region.rows(), 16)),
         x_sets(args.route == kBothDirections ? 1 : 2),
         threads(worthwhile_threads(args.tile.threads, args.batch * region.rows() * region.columns())) {}
@@ -335,11 +335,11 @@ struct PulseRow {
     return cell;
   }
 
-  // Too many planes alternate, in rows that are too short, for the processor to foresee them. A line of a cache has 16
-  // crosspoints.
-  RPUPY_HD void prefetch(int64_t at, int lanes = kWideLanes) const {
+  // Too many planes alternate, in rows that are too short, for the processor to foresee them.
+  RPUPY_HD void prefetch(int64_t at, int lanes) const {
+    constexpr int kLine = 16;  // values of a line of the cache
 #pragma GCC unroll 2
-    for (int64_t line = at; line < at + lanes; line += 16) {
+    for (int64_t line = at; line < at + lanes; line += kLine) {
       __builtin_prefetch(args.weights + line);
       __builtin_prefetch(args.pulse_ordinals + line);
 #pragma GCC unroll 12
@@ -352,16 +352,16 @@ struct PulseRow {
     return read_cell<F>([&](int plane) { return load_wide_part<F>(args.cell[plane] + at, n); });
   }
 
-  // Full blocks, as long as the lanes are crowded or a queue has no room for another word. Out of line: the counting loop
+  // Full blocks, as long as the lanes are crowded or a queue holds more than `most` pulses. Out of line: the counting loop
   // keeps its queues in registers that way.
-  __attribute__((noinline)) void drain(int64_t at, int n, Queues<f32w>& queues) const {
+  __attribute__((noinline)) void drain(int64_t at, int n, uint32_t most, Queues<f32w>& queues) const {
     const u32w crosspoint = wide_lane_numbers() + static_cast<uint32_t>(at);
     const CellOf<f32w> cell = load_cell(at, n);
     f32w w = load_wide_part<f32w>(args.weights + at, n);
     Queues<f32w> q = {queues.ordinal, queues.queue, queues.fill};
     for (;;) {
       const MaskOf<f32w> full = q.full();
-      if (count_lanes(full) < kCrowd && !any(less_near(u32w{} + kQueueRoom, q.fill))) break;
+      if (count_lanes(full) < kCrowd && !any(less_near(u32w{} + most, q.fill))) break;
       if (any(both(full, not_zero(q.ordinal & 3u)))) {
         rule.template apply<f32w>(full, crosspoint, q, w, cell);
       } else {
@@ -385,14 +385,14 @@ struct PulseRow {
     for (int64_t k = 0; k < live; ++k) {
       const LiveWord& word = s.live[k];
       if (reach + word.slots.most > 32) {
-        if (any(less_near(u32w{} + kQueueRoom, q.fill))) {
+        reach = 32 - word.slots.most;
+        if (any(less_near(u32w{} + static_cast<uint32_t>(reach), q.fill))) {
           Queues<f32w> spilled = {q.ordinal, q.queue, q.fill};
-          drain(row + j, n, spilled);
+          drain(row + j, n, static_cast<uint32_t>(reach), spilled);
           q.ordinal = spilled.ordinal;
           q.queue = spilled.queue;
           q.fill = spilled.fill;
         }
-        reach = kQueueRoom;
       }
       reach += word.slots.most;
       const u32w x = load_wide<u32w>(word.x + j);
@@ -416,7 +416,7 @@ struct PulseRow {
   template <bool kRandom>
   void run_lanes(int64_t j, int n, int64_t j0, int64_t live, RowScratch& s) const {
     const int64_t at = row + j;
-    prefetch(at + kPrefetchAhead);
+    prefetch(at + kPrefetchAhead, kWideLanes);
     const u32w before = load_wide_part<u32w>(args.pulse_ordinals + at, n);
     // Not in one brace: GCC would clear the queues in memory first.
     Queues<f32w> q;
@@ -435,7 +435,7 @@ struct PulseRow {
     // A store makes memory travel back, too: with few pulses most sets of lanes have none.
     const u32w behind = q.behind();
     if (any(negate(equal(before, behind)))) store_part(args.pulse_ordinals + at, behind, n);
-    if (count_lanes(q.full()) >= kCrowd) drain(at, n, q);
+    if (count_lanes(q.full()) >= kCrowd) drain(at, n, 32, q);
     MaskOf<f32w> pending = both(q.pending(), first_wide_lanes(n));
     if (count_lanes(pending) >= kCrowd) {
       const CellOf<f32w> cell = load_cell(at, n);

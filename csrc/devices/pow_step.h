@@ -46,20 +46,33 @@ struct PowStep {
     draw_exponents(common, p, spread, own.gamma_up, own.gamma_down);
   }
 
-  // The mean step of one direction from the state v.
+  // A pulse of one direction from the state v moves by `largest`, at the bound behind, times `part` of it elsewhere.
   template <class F>
-  RPUPY_HD static F step(const PulsedCell<F>& cell, F gamma_up, F gamma_down, F v, MaskOf<F> up) {
+  struct Step {
+    F part, largest;
+  };
+
+  // What depends on the direction alone is selected first: it is ready when v is.
+  template <class F>
+  RPUPY_HD static Step<F> step(const PulsedCell<F>& cell, F gamma_up, F gamma_down, F v, MaskOf<F> up) {
     const Range<F> range(cell);
-    const F distance = select(up, cell.max_bound - v, v - cell.min_bound);
-    const F part = power_of(F(distance * range.inverse), select(up, gamma_up, gamma_down));
-    return select(range.empty, all_lanes<F>(0.0f), part * select(up, cell.dwmin_up, -cell.dwmin_down));
+    const F zero = all_lanes<F>(0.0f);
+    const F largest =
+        select(up, select(range.empty, zero, cell.dwmin_up), select(range.empty, zero, F(-cell.dwmin_down)));
+    const F distance = select(up, cell.max_bound, cell.min_bound) - v;
+    const F inverse = select(up, range.inverse, F(-range.inverse));
+    return {power_of(F(distance * inverse), select(up, gamma_up, gamma_down)), largest};
   }
 
   // `noise` is dw_min_std times a standard normal.
   template <class F>
+  RPUPY_HD static F move(const Step<F>& step, F w, F noise) {
+    return fma(step.part, fma(step.largest, noise, step.largest), w);
+  }
+
+  template <class F>
   RPUPY_HD static F pulse(const Params&, const Cell<F>& cell, F w, MaskOf<F> up, F noise) {
-    const F mean = step<F>(cell, cell.gamma_up, cell.gamma_down, w, up);
-    return fma(mean, noise, mean) + w;
+    return move<F>(step<F>(cell, cell.gamma_up, cell.gamma_down, w, up), w, noise);
   }
 };
 

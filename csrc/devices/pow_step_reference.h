@@ -47,8 +47,9 @@ struct PowStepReference {
   template <class F>
   RPUPY_HD static F pair(const PulsedCell<F>& cell, const Own<F>& own, F v) {
     const MaskOf<F> up = equal(v, v);
-    return PowStep::step<F>(cell, own.gamma_up, own.gamma_down, v, up) +
-           PowStep::step<F>(cell, own.gamma_up, own.gamma_down, v, negate(up));
+    const PowStep::Step<F> rise = PowStep::step<F>(cell, own.gamma_up, own.gamma_down, v, up);
+    const PowStep::Step<F> fall = PowStep::step<F>(cell, own.gamma_up, own.gamma_down, v, negate(up));
+    return rise.part * rise.largest + fall.part * fall.largest;
   }
 
   // Where so many pairs of pulses lead from 0.
@@ -84,8 +85,8 @@ struct PowStepReference {
   template <class F>
   RPUPY_HD static F pulse(const Params&, const Cell<F>& cell, F w, MaskOf<F> up, F noise) {
     w = clamp(w, cell.lowest(), cell.highest());
-    const F mean = PowStep::step<F>(cell, cell.gamma_up, cell.gamma_down, w + cell.reference, up);
-    return fma(mean, noise, mean) + w;
+    const F v = w + cell.reference;
+    return PowStep::move<F>(PowStep::step<F>(cell, cell.gamma_up, cell.gamma_down, v, up), w, noise);
   }
 };
 
