@@ -105,7 +105,8 @@ struct UpdatePlan {
 
   explicit UpdatePlan(const UpdateArgs& args)
       : region(region_of(args.window, args.tile)),
-        x_stride(round_up(region.columns(), kWideLanes < 16 ? 16 : kWideLanes)),
+        // Sets of lanes read on behind the last column, where words have to be empty.
+        x_stride(round_up(region.columns(), 32)),
         d_stride(round_up(region.rows(), 16)),
         x_sets(args.route == kBothDirections ? 1 : 2),
         threads(worthwhile_threads(args.tile.threads, args.batch * region.rows() * region.columns())) {}
@@ -449,7 +450,7 @@ struct PulseRow {
         pending, wide_lane_numbers() + static_cast<uint32_t>(at - s.list.base), q.in_pairs(),
         load_wide_part<f32w>(args.weights + at, n),
         [&](int plane) { return load_wide_part<f32w>(args.cell[plane] + at, n); }, s.list);
-    if (s.list.count >= kMostWaiting) work_off(s.list, false);
+    make_room(s.list);
   }
 
   // The pulses of some slots of d on columns of a list, with the words of x that they have there.
@@ -487,7 +488,7 @@ struct PulseRow {
       const f32w* field = reinterpret_cast<const f32w*>(&cell);
       put<f32w>(
           hit, column + static_cast<uint32_t>(row - list.base), q, w, [&](int plane) { return field[plane]; }, list);
-      if (list.count >= kMostWaiting) work_off(list, false);
+      make_room(list);
     }
   }
 
@@ -547,6 +548,11 @@ struct PulseRow {
         work_off_block<f32v>(at, left, list);
       }
     } while (all && list.count > 0);
+  }
+
+  // Crosspoints with many pulses come back to the list again and again.
+  RPUPY_HD void make_room(WaitingList& list) const {
+    while (list.count >= kMostWaiting) work_off(list, false);
   }
 
   // Less than a set of lanes of the list from `at` on becomes its end.
