@@ -297,10 +297,11 @@ def test_every_law_of_cells_has_a_mistake_that_breaks_it() -> None:
     assert {law for *_, law in MISTAKES} == set(laws(cells=True)) - set(laws())
 
 
-def test_cells_without_a_model_leave_its_law() -> None:
+def test_how_a_batch_is_split_may_matter_to_aggregated_noise() -> None:
     from rpupy.configs import NoiseAggregation, UnitCellRPUConfig, UpdateParameters
 
     update = UpdateParameters(noise_aggregation=NoiseAggregation.BATCH)
     config = UnitCellRPUConfig(device=CELLS["ttv2"], update=update)
     report = check_device(config, only=["as_specified", "parts_of_a_batch"])
-    assert set(report.not_applicable) == {"as_specified", "parts_of_a_batch"}
+    assert set(report.not_applicable) == {"parts_of_a_batch"}
+    assert set(report.held) == {"as_specified"}
