@@ -235,7 +235,7 @@ struct Pass {
               z = normals<f32v>(draw_block<f32v>(read_element(lines, inputs, j / 4), ordinal(v), tag, keys));
             w = noisy_weight(noise, w, z.z[j % 4]);
           }
-          sum.add(w, f32v{} + fed[j]);
+          sum.add(w, all_lanes<f32v>(fed[j]));
         }
         sums[s] = sum;
       }
